@@ -1,0 +1,50 @@
+"""Siamese augmentation: the random numbers of a transform are an object of their own.
+
+A draw has rows. Matching draws one row per group and applies it to the group's real and synthetic images
+(the siamese rule); training draws one row per image. The same draw applied twice gives the same transform.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from limbeck.component import Component
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The random numbers of one augmentation.
+
+    Attributes:
+        op: which operation each row uses, int64 [rows], on the CPU so that choosing never waits for a device.
+        u: uniform numbers in [0, 1), [rows, columns], on the images' device; each operation reads its own columns.
+    """
+
+    op: Tensor
+    u: Tensor
+
+    def rows(self, index: Tensor) -> Draw:
+        """Return the draw whose row i is this draw's row ``index[i]`` (index: int64 [n], on the CPU)."""
+        return Draw(self.op[index], self.u[index.to(self.u.device)])
+
+
+class Augmentation(Component, ABC):
+    """A differentiable random transform of normalised images."""
+
+    @abstractmethod
+    def draw(self, rows: int, generator: torch.Generator, *, one_op: bool = False) -> Draw:
+        """Draw the numbers of ``rows`` transforms.
+
+        Args:
+            rows: number of independent transforms (groups when siamese, images otherwise).
+            generator: owner of the draw.
+            one_op: the same operation for every row, as methods do in training ("one operation a batch").
+        """
+
+    @abstractmethod
+    def apply(self, images: Tensor, draw: Draw) -> Tensor:
+        """Transform images [n, ch, h, w] with a draw of n rows, or of one row for all; differentiable."""

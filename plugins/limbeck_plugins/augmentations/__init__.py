@@ -1,0 +1,1 @@
+"""Augmentations, siamese or per image."""

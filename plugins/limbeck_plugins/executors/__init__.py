@@ -1,0 +1,1 @@
+"""Executors: how independent jobs are run."""

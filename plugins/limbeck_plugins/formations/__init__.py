@@ -1,0 +1,1 @@
+"""Formations: how stored images become training images."""

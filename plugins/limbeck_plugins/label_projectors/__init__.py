@@ -1,0 +1,1 @@
+"""Label projectors: the labels a student trains with."""

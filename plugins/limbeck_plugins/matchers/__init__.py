@@ -1,0 +1,1 @@
+"""Matchers: what is compared between real and synthetic images."""

@@ -1,0 +1,1 @@
+"""Published methods, one YAML file each."""

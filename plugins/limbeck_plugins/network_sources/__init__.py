@@ -1,0 +1,1 @@
+"""Network sources: which network each step looks through, and how it moves."""

@@ -1,0 +1,1 @@
+"""Selectors: coresets of real images."""
