@@ -104,8 +104,8 @@ class ConvNet(Network):
         deepest = (32 if (height, width) == (28, 28) else min(height, width)).bit_length() - 1
         if options.pooling != "none" and options.depth > deepest:
             raise UsageError(
-                f"convnet of depth {options.depth} halves its maps {options.depth} times, which leaves nothing "
-                f"of {height}x{width} images; the greatest depth for them is {deepest} (convnet-d{deepest})."
+                f"convnet of depth {options.depth} halves its maps {options.depth} times, which leaves "
+                f"nothing of {height}x{width} images; their greatest depth is {deepest} (convnet-d{deepest})."
             )
         if options.norm == "group" and options.width % NUM_GROUPS:
             raise UsageError(
