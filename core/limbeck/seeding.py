@@ -10,7 +10,7 @@ import hashlib
 import torch
 from torch import Tensor
 
-STREAMS = ("data", "init", "augment", "train", "eval")
+STREAMS = ("data", "init", "augment", "match", "train", "eval")
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
@@ -30,7 +30,7 @@ def generator(seed: int, *names: str | int, device: torch.device | str = "cpu") 
 
 
 class Generators:
-    """The streams of one run: ``data``, ``init``, ``augment``, ``train`` and ``eval``.
+    """The streams of one run: ``data``, ``init``, ``augment``, ``match``, ``train`` and ``eval``.
 
     Args:
         seed: the run's seed.
@@ -40,6 +40,7 @@ class Generators:
     data: torch.Generator
     init: torch.Generator
     augment: torch.Generator
+    match: torch.Generator
     train: torch.Generator
     eval: torch.Generator
 

@@ -1,0 +1,19 @@
+"""Matcher families: what is compared between real and synthetic images, and the exact gradient of it."""
+
+from limbeck.matching.base import Batches, Chunks, Engine, Matcher, MatcherContext, StepContext
+from limbeck.matching.feature import FeatureMatcher
+from limbeck.matching.gradient import GradientMatcher
+from limbeck.matching.source import NetworkSource, SourceContext
+
+__all__ = [
+    "Batches",
+    "Chunks",
+    "Engine",
+    "FeatureMatcher",
+    "GradientMatcher",
+    "Matcher",
+    "MatcherContext",
+    "NetworkSource",
+    "SourceContext",
+    "StepContext",
+]

@@ -1,1 +1,25 @@
 """Matchers: what is compared between real and synthetic images."""
+
+from __future__ import annotations
+
+from limbeck import hookimpl
+from limbeck.hookspecs import Register
+
+
+@hookimpl
+def register_matchers(register: Register) -> None:
+    """Offer the matchers that ship with Limbeck."""
+    register(
+        "gradient",
+        "limbeck_plugins.matchers.gradient:Gradient",
+        summary="distance between weight gradients of real and synthetic images",
+        paper="arXiv:2006.05929",
+        method="dc",
+    )
+    register(
+        "distribution",
+        "limbeck_plugins.matchers.distribution:Distribution",
+        summary="squared distance of class-mean embeddings",
+        paper="arXiv:2110.04181",
+        method="dm",
+    )

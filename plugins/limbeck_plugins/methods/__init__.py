@@ -1,1 +1,20 @@
-"""Published methods, one YAML file each."""
+"""Published methods, one YAML file each: components, settings per data set and ipc, published figures."""
+
+from __future__ import annotations
+
+from limbeck import hookimpl
+from limbeck.hookspecs import Register
+
+METHODS = {
+    "dc": ("gradient matching along inner training", "arXiv:2006.05929"),
+    "dsa": ("gradient matching with siamese augmentation", "arXiv:2102.08259"),
+    "dm": ("distribution matching in random embeddings", "arXiv:2110.04181"),
+    "random": ("random real images, the baseline", ""),
+}
+
+
+@hookimpl
+def register_methods(register: Register) -> None:
+    """Offer the methods that ship with Limbeck."""
+    for name, (summary, paper) in METHODS.items():
+        register(name, f"limbeck_plugins.methods:{name}.yaml", summary=summary, paper=paper)

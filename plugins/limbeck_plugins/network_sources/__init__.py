@@ -1,1 +1,23 @@
 """Network sources: which network each step looks through, and how it moves."""
+
+from __future__ import annotations
+
+from limbeck import hookimpl
+from limbeck.hookspecs import Register
+
+
+@hookimpl
+def register_network_sources(register: Register) -> None:
+    """Offer the network sources that ship with Limbeck."""
+    register(
+        "fresh",
+        "limbeck_plugins.network_sources.fresh:Fresh",
+        summary="a new random network at every step",
+        paper="arXiv:2110.04181",
+    )
+    register(
+        "inner",
+        "limbeck_plugins.network_sources.inner:Inner",
+        summary="a network trained between steps, on synthetic or on real images",
+        paper="arXiv:2006.05929",
+    )

@@ -1,0 +1,225 @@
+"""One validated configuration per run: from a method's file, a user's YAML and ``section.key=value``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from limbeck.errors import UsageError
+from limbeck.options import Options, parse
+
+
+class Spec(BaseModel):
+    """A component by name, with whatever options it takes (checked when it is created)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    def options(self) -> dict[str, Any]:
+        """Return the options without the name."""
+        return dict(self.model_extra or {})
+
+
+class DataSection(Options):
+    """The real data and how much of it each step sees."""
+
+    name: str = Field("digits", description="registered data set")
+    max_per_class: int | None = Field(None, ge=1, description="keep at most this many training images a class")
+    batch_real: int = Field(256, ge=1, description="real images a class in each step")
+
+
+class InitSection(Options):
+    """What the synthetic images start from."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    origin: Literal["real", "noise", "selector", "file"] = Field(
+        "real", alias="from", description="random real images, noise, a selector's choice, or another set"
+    )
+    selector: Spec | None = None
+    path: Path | None = Field(None, description="artifact folder, for 'file'")
+
+    @model_validator(mode="after")
+    def _complete(self) -> InitSection:
+        if self.origin == "selector" and self.selector is None:
+            raise ValueError("starting from a selector needs init.selector.name")
+        if self.origin == "file" and self.path is None:
+            raise ValueError("starting from a file needs init.path")
+        return self
+
+
+class OptimiserSection(Options):
+    """How the synthetic parameters move."""
+
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr_img: float = Field(0.1, gt=0, description="learning rate of the images")
+    lr_label: float = Field(0.1, gt=0, description="learning rate of learned labels")
+    lr_matcher: float = Field(0.001, gt=0, description="learning rate of a matcher's own parameters")
+    lr_adversary: float = Field(0.001, gt=0, description="learning rate of a matcher's adversary")
+    momentum: float = Field(0.5, ge=0, lt=1, description="momentum of sgd")
+    order: Literal["joint", "groupwise"] = Field("joint", description="one update for all groups, or one a group")
+    clamp: bool = Field(False, description="keep images inside the range of real ones after every update")
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of a moving average that becomes the result")
+
+
+class BudgetSection(Options):
+    """When the run is finished: the first limit reached ends it."""
+
+    iterations: int | None = Field(None, ge=1, description="networks started")
+    steps: int | None = Field(None, ge=1, description="updates of the synthetic set")
+    seconds: float | None = Field(None, gt=0, description="time spent distilling")
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> BudgetSection:
+        if self.iterations is None and self.steps is None and self.seconds is None:
+            raise ValueError("needs iterations, steps or seconds")
+        return self
+
+
+class EvaluationSection(Options):
+    """How the finished set is measured."""
+
+    protocol: Spec = Spec(name="dc")
+    networks: int = Field(5, ge=0, description="networks trained from scratch; 0 measures nothing")
+    baselines: bool = Field(True, description="measure random subsets and the whole data set beside it")
+
+
+class ExecutionSection(Options):
+    """Where and how it is computed; nothing here changes what is computed beyond rounding."""
+
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:1")
+    memory: str | None = Field(None, description="growth allowed to the loop, such as 2GiB")
+    chunk: int | None = Field(None, ge=1, description="images a pass; chosen by memory when not given")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16 computes real gradients and features, and evaluation, in mixed precision"
+    )
+    second_pass: Literal["double_backward", "forward_mode"] = "double_backward"
+    threads: int | None = Field(None, ge=1, description="CPU threads; the machine's when not given")
+    deterministic: bool = Field(False, description="refuse CUDA kernels that add in varying order")
+    executor: Spec = Spec(name="serial")
+    checkpoint_seconds: float = Field(30, ge=0, description="least time between two checkpoints; 0: every flush")
+    flush_every: int = Field(10, ge=1, description="steps between two looks at the losses")
+
+
+class RunConfig(Options):
+    """Everything that decides a run."""
+
+    method: str | None = None
+    profile: Literal["published", "small"] = "published"
+    seed: int = Field(0, ge=0)
+    ipc: int = Field(1, ge=1, description="synthetic images per class")
+    data: DataSection = DataSection()
+    network: str = "convnet-d3-w128-in"
+    source: Spec | None = None
+    init: InitSection = InitSection.model_validate({})
+    matcher: Spec | None = None
+    selector: Spec | None = None
+    formation: Spec = Spec(name="identity")
+    augmentation: Spec | None = None
+    labels: Spec = Spec(name="hard")
+    optimiser: OptimiserSection = OptimiserSection.model_validate({})
+    budget: BudgetSection = BudgetSection(iterations=1000)
+    storage: Literal["float32", "float16", "uint8"] = "float32"
+    evaluation: EvaluationSection = EvaluationSection.model_validate({})
+    execution: ExecutionSection = ExecutionSection.model_validate({})
+    reference: dict[str, Any] | None = Field(None, description="the published figure for these settings")
+
+    @model_validator(mode="after")
+    def _matcher_or_selector(self) -> RunConfig:
+        if self.matcher is None and self.selector is None:
+            raise ValueError("needs a method, a matcher or a selector: type --method dm, or see 'limbeck list methods'")
+        if self.matcher is not None and self.source is None:
+            raise ValueError("a matcher needs a network source: type --set source.name=fresh")
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as plain JSON values."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def to_yaml(self) -> str:
+        """Return the configuration as YAML that ``limbeck distill --config`` reads back."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what two runs must share for one to continue the other: all but budget, evaluation, execution."""
+        return {k: v for k, v in self.to_dict().items() if k not in ("budget", "evaluation", "execution", "reference")}
+
+
+def build(*layers: Mapping[str, Any]) -> RunConfig:
+    """Merge layers of settings, later ones winning, and validate the result.
+
+    Raises:
+        UsageError: an unknown key (the closest match is named), or a value out of range.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = merge(merged, layer)
+    return parse(RunConfig, merged, "")
+
+
+NAMED = ("source", "matcher", "selector", "formation", "augmentation", "labels", "protocol", "executor")
+"""Sections that are one component; a plain string stands for its name."""
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge nested settings. A section that names another component starts afresh."""
+    result = dict(base)
+    for key, value in over.items():
+        old, new = _section(key, result.get(key)), _section(key, value)
+        if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+            result[key] = new
+        elif key in NAMED and "name" in new and new["name"] != old.get("name"):
+            result[key] = dict(new)
+        else:
+            result[key] = merge(old, new)
+    return result
+
+
+def _section(key: str, value: Any) -> Any:
+    if key in NAMED and isinstance(value, str):
+        return {"name": value}
+    return {"name": value} if key == "data" and isinstance(value, str) else value
+
+
+def assignments(pairs: Sequence[str]) -> dict[str, Any]:
+    """Turn ``["optimiser.lr_img=0.1", ...]`` into nested settings; values are read as YAML.
+
+    Raises:
+        UsageError: a pair without an equals sign, or a value that is no YAML.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, text = pair.partition("=")
+        if not sign or not key.strip():
+            raise UsageError(f"--set {pair!r} is not SECTION.KEY=VALUE, for example --set optimiser.lr_img=0.1")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UsageError(f"--set {pair!r}: the value cannot be read. Quote it, for example 'key=\"text\"'.") from None
+        nested: Any = value
+        for part in reversed(key.strip().split(".")):
+            nested = {part: nested}
+        settings = merge(settings, nested)
+    return settings
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a settings file.
+
+    Raises:
+        UsageError: missing, no YAML, or not a mapping.
+    """
+    try:
+        value = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}.") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is no valid YAML: {str(error).splitlines()[0]}.") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} holds no settings: it should be a mapping such as 'ipc: 10'.")
+    return value

@@ -1,0 +1,181 @@
+"""The words every matcher family shares.
+
+One identity serves them all. For a signal a(x) and any distance D(a), with v = dD/da held constant,
+
+    dD/dx = d<a(x), v>/dx.
+
+A matcher therefore writes D on plain leaf tensors and never sees a second-order graph; the family's engine
+takes v from it and makes one more pass over the images, whole or in chunks.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from limbeck.component import Component
+from limbeck.networks import FunctionalNetwork, State
+
+SecondPass = Literal["double_backward", "forward_mode"]
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """Where the run stands.
+
+    Attributes:
+        iteration: networks started so far, from 0.
+        outer: step within this network, from 0.
+        num_outer: steps each network serves.
+        step: flat counter of updates of the synthetic set, from 0.
+    """
+
+    iteration: int
+    outer: int
+    num_outer: int
+    step: int
+
+
+@dataclass(frozen=True)
+class MatcherContext:
+    """What a matcher may know before the first step.
+
+    Attributes:
+        network: the structure that is looked through.
+        num_classes: width of its head.
+        num_groups: groups the synthetic set is matched by.
+        generator: the matcher's own random stream, on the run's device.
+    """
+
+    network: FunctionalNetwork
+    num_classes: int
+    num_groups: int
+    generator: torch.Generator
+
+
+class Batches(Protocol):
+    """One step's images, drawn, formed and augmented, group by group."""
+
+    def real(self, group: int) -> tuple[Tensor, Tensor]:
+        """Return a real batch of one group: images [B, ch, h, w] and labels [B]."""
+        ...
+
+    def synthetic(self, group: int) -> tuple[Tensor, Tensor]:
+        """Return all training images of one group [m, ch, h, w] and their labels [m] or [m, C].
+
+        Both keep the graph to the synthetic parameters.
+        """
+        ...
+
+    def calibration(self, per_group: int) -> Tensor:
+        """Return ``per_group`` real images of every group, without augmentation."""
+        ...
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """How many images go through the network in one pass.
+
+    Attributes:
+        real: images of a real pass.
+        synthetic: images of a synthetic pass (it holds two to three times the memory an image).
+        second_pass: how the second pass is differentiated; both give the same numbers.
+    """
+
+    real: int
+    synthetic: int
+    second_pass: SecondPass = "double_backward"
+
+
+class Matcher(Component, ABC):
+    """What is compared between real and synthetic images. Subclass a family, not this."""
+
+    family: ClassVar[str]
+
+    def prepare(self, context: MatcherContext) -> None:
+        """Get ready for a run; called once, before the first step and before ``load_state_dict``."""
+        return
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Return tensors that are minimised together with the images, by name."""
+        return {}
+
+    def adversary(self) -> dict[str, Tensor]:
+        """Return tensors that the engine moves to *raise* the distance, by name."""
+        return {}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what a checkpoint must hold beside ``parameters`` and ``adversary``."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what ``state_dict`` returned."""
+        return
+
+    @classmethod
+    @abstractmethod
+    def engine(cls, matcher: Matcher, network: FunctionalNetwork, chunks: Chunks) -> Engine:
+        """Return the family's engine for a matcher of this family."""
+
+
+class Engine(ABC):
+    """The second half of a family: gradients of a matcher's distance with respect to images and labels.
+
+    Args:
+        network: the structure that is looked through.
+        chunks: images a pass.
+    """
+
+    def __init__(self, network: FunctionalNetwork, chunks: Chunks) -> None:
+        self.network, self.chunks = network, chunks
+
+    @abstractmethod
+    def accumulate(self, batches: Batches, state: State, step: StepContext, groups: Sequence[int]) -> Tensor:
+        """Add the distance's gradient to everything the batches' graphs lead to.
+
+        Args:
+            batches: this step's images.
+            state: weights of the network looked through; not changed, except batch-norm statistics.
+            step: where the run stands.
+            groups: groups to match in this update.
+
+        Returns:
+            The distance summed over ``groups``, a detached scalar on the device.
+        """
+
+
+def pull_gradients(
+    distance: Tensor, signals: Mapping[str, Tensor], extra: Iterable[Tensor], ascend: Iterable[Tensor]
+) -> dict[str, Tensor]:
+    """Differentiate a distance at its leaves: return v for the signals, accumulate ``.grad`` on the rest.
+
+    Args:
+        distance: scalar computed from ``signals`` and from the matcher's own tensors.
+        signals: leaf tensors by name.
+        extra: matcher parameters, minimised.
+        ascend: adversary parameters, maximised: their gradient is added with its sign turned.
+    """
+    down, up = list(extra), list(ascend)
+    leaves = [*signals.values(), *down, *up]
+    grads = torch.autograd.grad(distance, leaves, allow_unused=True, materialize_grads=True)
+    own = grads[len(signals) :]
+    for tensor, grad, sign in zip([*down, *up], own, [1.0] * len(down) + [-1.0] * len(up), strict=True):
+        tensor.grad = grad * sign if tensor.grad is None else tensor.grad.add_(grad, alpha=sign)
+    return dict(zip(signals, grads, strict=False))
+
+
+def leaves_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return detached copies that require gradients: the plain tensors a matcher sees."""
+    return {name: tensor.detach().requires_grad_() for name, tensor in tensors.items()}
+
+
+def backward_through(outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
+    """Send gradients at training images and labels on to the synthetic parameters behind them."""
+    pairs = [(o, g) for o, g in zip(outputs, gradients, strict=True) if o.requires_grad and g is not None]
+    if pairs:
+        torch.autograd.backward([o for o, _ in pairs], [g for _, g in pairs])

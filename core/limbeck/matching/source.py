@@ -1,0 +1,72 @@
+"""Network sources: which network each step looks through, and how it moves between steps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from limbeck.augment import Augmentation
+from limbeck.component import Component
+from limbeck.data import RealData
+from limbeck.matching.base import StepContext
+from limbeck.networks import FunctionalNetwork, State
+from limbeck.seeding import Generators
+from limbeck.synthetic.labels import LabelProjector
+from limbeck.training import TrainData
+
+
+@dataclass(frozen=True)
+class SourceContext:
+    """What a network source works with.
+
+    Attributes:
+        network: the structure of every network it supplies.
+        ipc: synthetic images per class.
+        generators: the run's random streams; ``init`` and ``train`` are the source's.
+        real: the real training set, or None in a data-free run.
+        synthetic: returns the set as a student would train on it now (formed, detached, with its labels).
+        labels: the label projector that labels those images.
+        augmentation: what inner training applies to single images, or None.
+    """
+
+    network: FunctionalNetwork
+    ipc: int
+    generators: Generators
+    real: RealData | None
+    synthetic: Callable[[], TrainData]
+    labels: LabelProjector | None
+    augmentation: Augmentation | None
+
+
+class NetworkSource(Component, ABC):
+    """Supplies the weights of every step and moves them between steps."""
+
+    context: SourceContext
+
+    def prepare(self, context: SourceContext) -> None:
+        """Get ready for a run; called once, before the first step and before ``load_state_dict``."""
+        self.context = context
+
+    @property
+    @abstractmethod
+    def num_outer(self) -> int:
+        """Steps each network serves before the next one is started."""
+
+    @abstractmethod
+    def state(self, step: StepContext) -> State:
+        """Return the weights this step looks through."""
+
+    def advance(self, step: StepContext) -> None:
+        """Move the network after the synthetic set was updated; the default leaves it."""
+        return
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what a checkpoint must hold to continue between any two steps."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what ``state_dict`` returned."""
+        return

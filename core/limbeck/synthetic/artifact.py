@@ -1,0 +1,158 @@
+"""The artifact on disk: one safetensors file that explains itself, and a manifest for people.
+
+``synthetic.safetensors`` carries the whole manifest in its header, so it is complete alone and one rename makes it
+valid. ``manifest.json`` repeats it with the file's checksum. The old manifest is removed before the tensors are
+replaced: a folder never holds two halves that disagree, wherever a kill strikes.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as pack_tensors
+from torch import Tensor
+
+from limbeck.data import DataSpec
+from limbeck.errors import ArtifactError, UsageError
+from limbeck.files import sha256, write_atomic, write_json
+from limbeck.synthetic.preview import preview_png
+from limbeck.synthetic.sets import SyntheticSet
+
+FORMAT = "limbeck-synthetic-set"
+VERSION = 1
+TENSORS, MANIFEST, PREVIEW = "synthetic.safetensors", "manifest.json", "preview.png"
+
+
+def save(synthetic: SyntheticSet, folder: Path) -> Path:
+    """Write tensors, manifest and preview into ``folder`` and return it."""
+    tensors = {
+        "images": synthetic.stored_images().cpu().contiguous(),
+        "labels": synthetic.labels.cpu().contiguous(),
+        "group": synthetic.group.cpu().contiguous(),
+        **{name: tensor.detach().cpu().contiguous() for name, tensor in synthetic.component_state.items()},
+    }
+    manifest = manifest_of(synthetic, tensors)
+    content = pack_tensors(tensors, metadata={"manifest": json.dumps(manifest, sort_keys=True)})
+    write_atomic(folder / PREVIEW, preview_png(synthetic))
+    (folder / MANIFEST).unlink(missing_ok=True)
+    write_atomic(folder / TENSORS, content)
+    write_json(folder / MANIFEST, {**manifest, "sha256": sha256(content)})
+    return folder
+
+
+def manifest_of(synthetic: SyntheticSet, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """Describe a set and its tensors as plain JSON."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "data": synthetic.spec.to_dict(),
+        "space": "unit" if synthetic.storage == "uint8" else synthetic.space,
+        "storage": synthetic.storage,
+        "label_kind": synthetic.label_kind,
+        "counts": synthetic.counts,
+        "bytes": synthetic.bytes,
+        "recipe": synthetic.recipe,
+        "provenance": synthetic.provenance,
+        "figures": synthetic.figures,
+        "tensors": {name: _checksum(tensor) for name, tensor in sorted(tensors.items())},
+    }
+
+
+def load(folder: Path) -> SyntheticSet:
+    """Read and verify the artifact in ``folder`` (or the one a path to its tensors names)."""
+    folder = folder.parent if folder.name == TENSORS else folder
+    path = folder / TENSORS
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"no synthetic set at {folder}: {path.name} cannot be read ({error.strerror}). "
+            "Give the folder that 'limbeck distill --out' wrote."
+        ) from None
+    _check_manifest_file(folder / MANIFEST, content)
+    manifest, tensors = _parse(path, content)
+    return _assemble(manifest, tensors)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest inside the artifact of ``folder`` without reading its tensors into memory."""
+    path = folder / TENSORS
+    try:
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            header = stream.read(min(length, 1 << 26))
+        return _embedded(path, header)
+    except (OSError, struct.error) as error:
+        raise ArtifactError(f"{path} cannot be read as a synthetic set: {error}.") from None
+
+
+def _parse(path: Path, content: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        tensors = parse_tensors(content)
+        (length,) = struct.unpack("<Q", content[:8])
+    except (SafetensorError, struct.error, ValueError, KeyError, AttributeError) as error:
+        raise ArtifactError(
+            f"{path} is truncated or altered ({error}). Copy it again or distil again with --resume."
+        ) from None
+    manifest = _embedded(path, content[8 : 8 + length])
+    listed = manifest.get("tensors")
+    if not isinstance(listed, dict) or sorted(listed) != sorted(tensors):
+        raise ArtifactError(f"{path} does not hold the tensors its manifest lists: it was altered.")
+    for name, tensor in tensors.items():
+        if _checksum(tensor) != listed[name]:
+            raise ArtifactError(f"{path}: tensor '{name}' does not have the checksum of its manifest: it was altered.")
+    return manifest, tensors
+
+
+def _embedded(path: Path, header: bytes) -> dict[str, Any]:
+    try:
+        manifest = json.loads(json.loads(header)["__metadata__"]["manifest"])
+    except (ValueError, KeyError, TypeError):
+        raise ArtifactError(f"{path} holds no manifest: it is no Limbeck set, or was altered.") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ArtifactError(f"{path} is no Limbeck synthetic set.")
+    found = manifest.get("version")
+    if not isinstance(found, int) or found > VERSION:
+        raise ArtifactError(
+            f"{path} was written in format version {found}; this Limbeck reads up to {VERSION}. "
+            "Type: pip install --upgrade limbeck"
+        )
+    return manifest
+
+
+def _check_manifest_file(path: Path, content: bytes) -> None:
+    if not path.exists():
+        return
+    try:
+        stated = json.loads(path.read_text())["sha256"]
+    except (ValueError, KeyError, TypeError):
+        raise ArtifactError(f"{path} is truncated or altered. Delete it: the set beside it is complete alone.") from None
+    if stated != sha256(content):
+        raise ArtifactError(f"{path} states another checksum than {TENSORS} has: one of the two was altered.")
+
+
+def _assemble(manifest: dict[str, Any], tensors: dict[str, Tensor]) -> SyntheticSet:
+    try:
+        spec = DataSpec.from_dict(manifest["data"])
+        images = tensors.pop("images")
+        return SyntheticSet(
+            images=images.float() / 255 if images.dtype == torch.uint8 else images.float(),
+            labels=tensors.pop("labels"),
+            group=tensors.pop("group"),
+            spec=spec,
+            component_state=tensors,
+            **{key: manifest[key] for key in ("space", "storage", "label_kind", "recipe", "provenance", "figures")},
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"the manifest lacks or misstates {error}: it was altered.") from None
+
+
+def _checksum(tensor: Tensor) -> str:
+    shape = f"{tensor.dtype}{list(tensor.shape)}".encode()
+    return sha256(shape + tensor.contiguous().view(torch.uint8).numpy().tobytes())

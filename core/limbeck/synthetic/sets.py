@@ -1,0 +1,116 @@
+"""The synthetic set: images and labels, and everything needed to train on them as they were meant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from limbeck.data import DataSpec
+
+Space = Literal["normalised", "unit"]
+Storage = Literal["float32", "float16", "uint8"]
+LabelKind = Literal["hard", "probabilities", "logits"]
+
+BYTES_PER_NUMBER = {"float32": 4, "float16": 2, "uint8": 1}
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """A few images that train a network nearly as well as the data set they stand for.
+
+    Attributes:
+        images: float32 [n, ch, h, w], in ``space``.
+        labels: class ids int64 [n], or soft labels float32 [n, C] of the kind ``label_kind``.
+        group: which group each image belongs to, int64 [n]; the class unless groups were given.
+        spec: the real data set's shape, classes, mean and standard deviation.
+        space: ``normalised`` with the mean and deviation of ``spec``, or ``unit`` = [0, 1].
+        storage: number format on disk; also what its bytes are counted in.
+        label_kind: what ``labels`` hold.
+        recipe: how to train on the set: network, augmentation, optimiser, epochs, label projector, formation.
+        provenance: method, settings, seed, versions that made it.
+        figures: accuracies measured with it, each with its protocol.
+        component_state: tensors of components that travel with the set, named ``<kind>.<name>.<tensor>``.
+    """
+
+    images: Tensor
+    labels: Tensor
+    group: Tensor
+    spec: DataSpec
+    space: Space = "normalised"
+    storage: Storage = "float32"
+    label_kind: LabelKind = "hard"
+    recipe: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)
+    component_state: dict[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def counts(self) -> list[int]:
+        """Images of each group."""
+        groups = int(self.group.max()) + 1 if len(self.group) else 0
+        return torch.bincount(self.group, minlength=groups).tolist()
+
+    @property
+    def bytes(self) -> int:
+        """What the set costs to keep: images as stored, labels, and component tensors.
+
+        A hard label is one byte (two above 256 classes); a soft label is one number a class, in ``storage``
+        but never below float16.
+        """
+        size = BYTES_PER_NUMBER[self.storage]
+        if self.label_kind == "hard":
+            per_label = 1 if self.spec.num_classes <= 256 else 2
+        else:
+            per_label = max(size, 2) * self.spec.num_classes
+        extra = sum(tensor.numel() * tensor.element_size() for tensor in self.component_state.values())
+        return self.images.numel() * size + len(self) * per_label + extra
+
+    def normalised(self) -> Tensor:
+        """Return the images as a network wants them, float32 [n, ch, h, w], after what storage does to them."""
+        images = self.stored_images().float()
+        if self.storage == "uint8":
+            return self.spec.normalise(images / 255)
+        return images if self.space == "normalised" else self.spec.normalise(images)
+
+    def unit(self) -> Tensor:
+        """Return the images for the eye: float32 in [0, 1], values outside clipped."""
+        return self.spec.denormalise(self.normalised()).clamp(0, 1)
+
+    def stored_images(self) -> Tensor:
+        """Return the images in their storage format (uint8 holds 255 times the unit image, rounded)."""
+        if self.storage == "uint8":
+            unit = self.images if self.space == "unit" else self.spec.denormalise(self.images)
+            return (unit.clamp(0, 1) * 255).round().to(torch.uint8)
+        return self.images.to(getattr(torch, self.storage))
+
+    def with_(self, **changes: Any) -> SyntheticSet:
+        """Return a copy with other attributes (``set.with_(storage="uint8")``)."""
+        return replace(self, **changes)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the artifact into ``folder``: tensors, manifest and preview, each whole or absent.
+
+        Raises:
+            UsageError: the folder cannot be written.
+        """
+        from limbeck.synthetic.artifact import save
+
+        return save(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> SyntheticSet:
+        """Read an artifact and check every checksum.
+
+        Raises:
+            ArtifactError: nothing there, truncated, altered, or written by a newer version.
+        """
+        from limbeck.synthetic.artifact import load
+
+        return load(Path(folder))
