@@ -53,7 +53,7 @@ class RealData:
         self.group = self.labels if group is None else check_labels(group, len(pixels)).to(device)
         counts = torch.bincount(self.group, minlength=spec.num_classes if group is None else 0)
         self.group_sizes: list[int] = counts.tolist()
-        self._by_group = self.group.argsort(stable=True).split(self.group_sizes)
+        self._by_group = torch.split(self.group.argsort(stable=True), self.group_sizes)
         self._mean, self._std = spec.statistics(device, dtype)
         self._digest = ""
 
@@ -77,7 +77,7 @@ class RealData:
 
     def denormalise(self, images: Tensor) -> Tensor:
         """Return pixels in [0, 1] of normalised images [n, ch, h, w]; what lies outside is clamped."""
-        return (images * self._std + self._mean).clamp(0, 1)
+        return torch.clamp(images * self._std + self._mean, 0, 1)
 
     def sample(self, group: int, n: int, generator: torch.Generator) -> Tensor:
         """Draw images of one group without replacement.
@@ -109,7 +109,9 @@ class RealData:
 
     def all(self, chunk: int = 1024) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield every image in order as (normalised [n, ch, h, w], labels [n]) with n at most ``chunk``."""
-        for images, labels in zip(self.images.split(chunk), self.labels.split(chunk), strict=True):
+        for images, labels in zip(
+            torch.split(self.images, chunk), torch.split(self.labels, chunk), strict=True
+        ):
             yield self.normalise(images), labels
 
     def subset(self, index: Tensor) -> RealData:
@@ -129,7 +131,7 @@ class RealData:
         if not self._digest:
             content = hashlib.sha256(json.dumps(self.spec.to_dict(), sort_keys=True).encode())
             for tensor in (self.images, self.labels, self.group):
-                content.update(tensor.cpu().contiguous().numpy())
+                content.update(tensor.cpu().contiguous().numpy().data)
             self._digest = content.hexdigest()[:16]
         return self._digest
 

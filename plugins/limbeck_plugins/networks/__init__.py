@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from limbeck import hookimpl
+from limbeck.hookspecs import Register, hookimpl
 
 
 @hookimpl
-def register_networks(register: Callable[..., None]) -> None:
+def register_networks(register: Register) -> None:
     """Offer the ConvNet family."""
     register(
         "convnet",
