@@ -1,0 +1,94 @@
+"""Label projectors: what gives the labels a student trains with."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from limbeck.augment.base import Draw
+from limbeck.component import Component
+
+if TYPE_CHECKING:
+    from limbeck.data import DataSpec, RealData
+    from limbeck.networks.functional import FunctionalNetwork
+
+
+@dataclass(frozen=True)
+class ProjectorContext:
+    """What a projector may look at before the first student trains.
+
+    Attributes:
+        real: the real training set, or none where only the artifact is at hand.
+        spec: shape and classes of the data.
+        network: builds a network by its registered name, or the run's own network for None.
+        seed: owner of every draw the preparation makes.
+        device: where students train.
+        labels: the labels stored with the synthetic set, [n] int64 or [n, C].
+        label_kind: "hard", "probabilities" or "logits".
+    """
+
+    real: RealData | None
+    spec: DataSpec
+    network: Callable[[str | None], FunctionalNetwork]
+    seed: int
+    device: torch.device
+    labels: Tensor
+    label_kind: str = "hard"
+
+
+class LabelProjector(Component, ABC):
+    """Gives the labels of a batch of training images, as stored or computed from the images themselves.
+
+    Life: ``load_state_dict`` when an artifact brings a state, then ``prepare`` once, then ``plan`` and
+    ``labels`` for every batch.
+    """
+
+    def prepare(self, context: ProjectorContext) -> None:
+        """Do the work that precedes training, such as training a teacher; once."""
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Return tensors that are learned together with the images; none by default."""
+        return {}
+
+    def plan(self, index: Tensor, epoch: int, generator: torch.Generator) -> Draw | None:
+        """Dictate the augmentation of a batch, where the labels belong to particular views.
+
+        Args:
+            index: the batch's samples, int64 [n].
+            epoch: passes finished before this batch.
+            generator: owner of the augmentation.
+
+        Returns:
+            A draw of n rows (or of one for all), or None: the trainer draws.
+        """
+        return None
+
+    @abstractmethod
+    def labels(self, images: Tensor, index: Tensor, epoch: int, draw: Draw | None) -> Tensor:
+        """Return the labels of a batch.
+
+        Args:
+            images: the batch as the student sees it, normalised and augmented, [n, ch, h, w].
+            index: the batch's samples, int64 [n].
+            epoch: passes finished before this batch.
+            draw: the augmentation that was applied, or none.
+
+        Returns:
+            Classes int64 [n], or probabilities [n, C] summing to 1.
+        """
+
+    def bytes(self) -> int:
+        """Return what the projector adds to the size of the set; the stored labels are not part of it."""
+        return 0
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors that must travel with the set; none by default."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what ``state_dict`` gave."""

@@ -1,0 +1,215 @@
+"""The training of one network: a position, a working copy of its weights, and one step after another."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from limbeck.augment.base import Draw
+from limbeck.networks.functional import FunctionalNetwork, State
+from limbeck.training.losses import batch_loss, sample_losses
+from limbeck.training.metrics import autocast
+from limbeck.training.schedule import Epochs
+from limbeck.training.task import Settings, Streams, Task
+
+
+class Training:
+    """One network under training, which can stop after any step and be continued to the same bits.
+
+    Args:
+        network: the structure.
+        start: the weights and buffers to begin with; copied.
+        task: what is learned.
+        settings: how.
+        streams: owners of the order and of the augmentation; moved.
+    """
+
+    def __init__(
+        self, network: FunctionalNetwork, start: State, task: Task, settings: Settings, streams: Streams
+    ) -> None:
+        self.network, self.task, self.settings, self.streams = network, task, settings, streams
+        self.steps_per_epoch = math.ceil(len(task.data) / settings.batch_size)
+        by_epoch = isinstance(settings.budget, Epochs)
+        self.unit = self.steps_per_epoch if by_epoch else 1
+        self.total = settings.budget.number * self.unit
+        self.step = 0
+        self.losses: list[Tensor] = []
+        self._is_mixed = settings.dtype is torch.bfloat16
+        self._working = self._leaves(start)
+        self._parameters = [self._working[name] for name in network.parameter_names]
+        self._optimiser = _make_optimiser(self._parameters, settings)
+        self._order = torch.empty(0, dtype=torch.int64)
+        self._loss_sum = self._zero()
+
+    @property
+    def epoch(self) -> int:
+        """Finished passes."""
+        return self.step // self.steps_per_epoch
+
+    @property
+    def is_between_epochs(self) -> bool:
+        """Whether a pass has just ended or not yet begun."""
+        return self.step % self.steps_per_epoch == 0
+
+    def loss_history(self) -> Tensor:
+        """Return the mean training loss of each finished pass, [epochs]."""
+        if self.losses:
+            return torch.stack(self.losses)
+        return torch.empty(0, dtype=self._working_dtype, device=self.settings.device)
+
+    def state(self) -> State:
+        """Return the weights and buffers as they now are, not copied."""
+        return {name: value.detach() for name, value in self._working.items()}
+
+    def advance(self) -> None:
+        """Make one update, with what belongs to the beginning or the end of a pass."""
+        position = self.step % self.steps_per_epoch
+        if self.step % self.unit == 0:
+            self._follow_schedule()
+        if position == 0:
+            self._begin_epoch()
+        size = self.settings.batch_size
+        self._learn(self._order[position * size : (position + 1) * size])
+        self.step += 1
+        if self.is_between_epochs:
+            self.losses.append(self._loss_sum / len(self.task.data))
+
+    def _follow_schedule(self) -> None:
+        if self.settings.schedule.restarts(self.step // self.unit):
+            self._optimiser.state.clear()
+        self._set_rate()
+
+    def _set_rate(self) -> None:
+        settings = self.settings
+        scale = settings.schedule.scale(self.step // self.unit, settings.budget.number)
+        for group in self._optimiser.param_groups:
+            group["lr"] = settings.lr * scale
+
+    def _begin_epoch(self) -> None:
+        size, generator = len(self.task.data), self.streams.train
+        order = torch.randperm(size, generator=generator, device=generator.device)
+        self._order = order.to(self.settings.device)
+        self._loss_sum = self._zero()
+
+    def _learn(self, index: Tensor) -> None:
+        with torch.no_grad():
+            images, targets = self._batch(index)
+        weights = None if self.task.weights is None else self.task.weights[index]
+        loss = self._backward(images, targets, weights)
+        if self.settings.sharpness is not None:
+            self._backward_uphill(self.settings.sharpness, images, targets, weights)
+        if self.settings.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.clip)
+        self._optimiser.step()
+        self._loss_sum += loss * len(index)
+
+    def _batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        task, epoch, generator = self.task, self.epoch, self.streams.augment
+        labels = task.labels
+        images = task.data.take(index).to(self.settings.device, self._working_dtype)
+        draw: Draw | None = None
+        if not isinstance(labels, Tensor):
+            draw = labels.plan(index, epoch, generator)
+        if task.augmentation is not None:
+            if draw is None:
+                draw = task.augmentation.draw(len(index), generator, one_op=True)
+            images = task.augmentation.apply(images, draw)
+        if isinstance(labels, Tensor):
+            return images, labels[index]
+        return images, labels.labels(images, index, epoch, draw)
+
+    def _backward(self, images: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+        """Leave the gradient of the batch's loss on the parameters and return the loss, detached."""
+        settings = self.settings
+        with autocast(settings.device, settings.dtype):
+            logits = self.network(self._working, images)
+        losses = sample_losses(
+            logits.to(self._working_dtype),
+            targets,
+            settings.loss,
+            temperature=settings.temperature,
+            class_mask=self.task.class_mask,
+        )
+        loss = batch_loss(losses, weights, settings.mask_norm)
+        gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
+        return loss.detach()
+
+    def _backward_uphill(self, rho: float, images: Tensor, targets: Tensor, weights: Tensor | None) -> None:
+        """Replace the gradient by the one at w + rho g / |g| (arXiv:2010.01412, eq. 2 and algorithm 1).
+
+        Buffers move with the first pass only: statistics belong to the weights that are kept.
+        """
+        moved = [parameter for parameter in self._parameters if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in moved if parameter.grad is not None]
+        scale = rho / torch.nn.utils.get_total_norm(gradients).clamp_min(1e-12)
+        kept = {name: value.detach().clone() for name, value in self._working.items()}
+        with torch.no_grad():
+            torch._foreach_add_(moved, torch._foreach_mul(gradients, scale))
+        self._backward(images, targets, weights)
+        with torch.no_grad():
+            torch._foreach_copy_(list(self._working.values()), list(kept.values()))
+
+    def _zero(self) -> Tensor:
+        return torch.zeros((), dtype=self._working_dtype, device=self.settings.device)
+
+    @property
+    def _working_dtype(self) -> torch.dtype:
+        return self.network.dtype if self._is_mixed else self.settings.dtype
+
+    def _leaves(self, start: State) -> State:
+        """Copy ``start``; the parameters become leaves that ask for gradients."""
+        device, trained = self.settings.device, set(self.network.parameter_names)
+        copies: State = {}
+        for name, value in start.items():
+            dtype = self._working_dtype if value.is_floating_point() else value.dtype
+            copies[name] = value.detach().to(device, dtype, copy=True).requires_grad_(name in trained)
+        return copies
+
+    def checkpoint(self) -> dict[str, Tensor]:
+        """Return all that ``restore`` needs, as named tensors that later steps leave alone."""
+        saved = {f"state.{name}": value.clone() for name, value in self.state().items()}
+        for name, parameter in zip(self.network.parameter_names, self._parameters, strict=True):
+            for key, value in self._optimiser.state[parameter].items():
+                if isinstance(value, Tensor):
+                    saved[f"optimiser.{key}.{name}"] = value.clone()
+        return saved | {
+            "step": torch.tensor(self.step),
+            "order": self._order.clone(),
+            "losses": self.loss_history(),
+            "loss_sum": self._loss_sum.clone(),
+            "generator.train": self.streams.train.get_state(),
+            "generator.augment": self.streams.augment.get_state(),
+        }
+
+    def restore(self, saved: dict[str, Tensor]) -> None:
+        """Continue where ``checkpoint`` was taken; the streams are put back too."""
+        device = self.settings.device
+        with torch.no_grad():
+            for name, value in self._working.items():
+                value.copy_(saved[f"state.{name}"])
+        named = dict(zip(self.network.parameter_names, self._parameters, strict=True))
+        for full, value in saved.items():
+            if full.startswith("optimiser."):
+                _, key, name = full.split(".", 2)
+                self._optimiser.state[named[name]][key] = value.to(device, copy=True)
+        self.step = int(saved["step"])
+        self._order = saved["order"].to(device)
+        self.losses = list(saved["losses"].to(device))
+        self._loss_sum = saved["loss_sum"].to(device, copy=True)
+        self.streams.train.set_state(saved["generator.train"].cpu())
+        self.streams.augment.set_state(saved["generator.augment"].cpu())
+        self._set_rate()
+
+
+def _make_optimiser(parameters: list[Tensor], settings: Settings) -> torch.optim.Optimizer:
+    """Build PyTorch's own optimiser in its fused form, one kernel for all the weights."""
+    lr, decay = settings.lr, settings.weight_decay
+    if settings.optimiser == "adam":
+        return torch.optim.Adam(parameters, lr=lr, weight_decay=decay, fused=True)
+    if settings.optimiser == "adamw":
+        return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay, fused=True)
+    return torch.optim.SGD(parameters, lr=lr, weight_decay=decay, momentum=settings.momentum, fused=True)
