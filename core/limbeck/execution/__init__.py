@@ -1,0 +1,1 @@
+"""Where and how a run is computed: device, precision, memory, and independent jobs."""

@@ -11,12 +11,13 @@ weight direction v: <g(x), v> = d/de CE(x; w + e v) at e = 0.
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import forward_ad
 
@@ -76,12 +77,17 @@ class GradientMatcher(Matcher):
 def cross_entropy(logits: Tensor, labels: Tensor, total: int) -> Tensor:
     """Return the sum of cross-entropies divided by ``total``: a chunk's share of the whole batch's mean.
 
+    Written out, because torch's own function cannot be differentiated in reverse after forward mode.
+
     Args:
         logits: [n, C].
         labels: class ids [n], or probabilities [n, C].
         total: images of the whole batch.
     """
-    return F.cross_entropy(logits, labels, reduction="sum") / total
+    normaliser = torch.logsumexp(logits, 1)
+    if labels.is_floating_point():
+        return (normaliser * labels.sum(1) - (logits * labels).sum(1)).sum() / total
+    return (normaliser - logits.gather(1, labels[:, None])[:, 0]).sum() / total
 
 
 class GradientEngine(Engine):
@@ -92,6 +98,8 @@ class GradientEngine(Engine):
         self.matcher = matcher
         weights = dict(network.module.named_parameters())
         self.used = [name for name in network.parameter_names if matcher.uses(name, weights[name])]
+        if chunks.second_pass == "forward_mode":
+            _load_forward_rules()
 
     def accumulate(self, batches: Batches, state: State, step: StepContext, groups: Sequence[int]) -> Tensor:
         """Match the groups one by one, or together when the matcher's scope is joint."""
@@ -164,7 +172,8 @@ class GradientEngine(Engine):
     ) -> Gradients:
         weights = {name: state[name].detach().requires_grad_() for name in self.used}
         loss = cross_entropy(self._logits({**state, **weights}, images), labels, total)
-        return dict(zip(weights, torch.autograd.grad(loss, list(weights.values()), create_graph=create_graph), strict=True))
+        gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=create_graph)
+        return dict(zip(weights, gradients, strict=True))
 
     def _logits(self, state: State, images: Tensor) -> Tensor:
         """Logits with batch norm frozen at its calibrated statistics."""
@@ -198,6 +207,14 @@ class GradientEngine(Engine):
         """Set batch-norm statistics from real images, as the published code does before freezing them."""
         with torch.no_grad():
             self.network(state, batches.calibration(CALIBRATION_IMAGES), train=True)
+
+
+def _load_forward_rules() -> None:
+    """Import torch's forward-mode rules now: the import warns about torch's own use of TorchScript."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=FutureWarning)
+        warnings.simplefilter("ignore", category=DeprecationWarning)
+        importlib.import_module("torch._decomp.decompositions_for_jvp")
 
 
 def _leaf_inputs(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -76,17 +76,22 @@ class SyntheticSet:
         """Return the images as a network wants them, float32 [n, ch, h, w], after what storage does to them."""
         images = self.stored_images().float()
         if self.storage == "uint8":
-            return self.spec.normalise(images / 255)
-        return images if self.space == "normalised" else self.spec.normalise(images)
+            images = images / 255
+        elif self.space == "normalised":
+            return images
+        mean, std = self.spec.statistics()
+        return (images - mean) / std
 
     def unit(self) -> Tensor:
         """Return the images for the eye: float32 in [0, 1], values outside clipped."""
-        return self.spec.denormalise(self.normalised()).clamp(0, 1)
+        mean, std = self.spec.statistics()
+        return (self.normalised() * std + mean).clamp(0, 1)
 
     def stored_images(self) -> Tensor:
         """Return the images in their storage format (uint8 holds 255 times the unit image, rounded)."""
         if self.storage == "uint8":
-            unit = self.images if self.space == "unit" else self.spec.denormalise(self.images)
+            mean, std = self.spec.statistics()
+            unit = self.images if self.space == "unit" else self.images * std + mean
             return (unit.clamp(0, 1) * 255).round().to(torch.uint8)
         return self.images.to(getattr(torch, self.storage))
 

@@ -1,0 +1,64 @@
+"""The execution plan: everything about how a run is computed that may change its last bits."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from limbeck.matching import Chunks
+
+CPU_BLOCK = 32 << 20
+"""Largest activation, in bytes, that the CPU allocator reuses without page faults."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is computed. Written into the run folder before the first step and reused on resume.
+
+    Attributes:
+        device: as torch writes it.
+        chunks: images a pass.
+        precision: of real gradients, real features and evaluation.
+        threads: CPU threads.
+        memory: growth allowed to the loop in bytes, or None.
+        changes: what had to change during the run, each with its step.
+    """
+
+    device: str
+    chunks: Chunks
+    precision: str = "float32"
+    threads: int = 1
+    memory: int | None = None
+    changes: tuple[dict[str, Any], ...] = field(default=())
+
+    def halved(self, step: int) -> Plan:
+        """Return the plan after running out of memory at ``step``."""
+        chunks = replace(
+            self.chunks, real=max(self.chunks.real // 2, 1), synthetic=max(self.chunks.synthetic // 2, 1)
+        )
+        change = {"step": step, "reason": "out of memory", "real": chunks.real, "synthetic": chunks.synthetic}
+        return replace(self, chunks=chunks, changes=(*self.changes, change))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON values."""
+        return {**asdict(self), "changes": list(self.changes)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Plan:
+        """Read the plan that ``to_dict`` wrote."""
+        fields = dict(values)
+        return cls(chunks=Chunks(**fields.pop("chunks")), changes=tuple(fields.pop("changes", ())), **fields)
+
+
+def comfortable_chunk(activation_bytes: int, device_type: str) -> int:
+    """Return the images a pass that run fastest when memory does not matter.
+
+    On a CPU the largest activation stays inside the block size the allocator reuses; a GPU wants large passes.
+
+    Args:
+        activation_bytes: size of one image's largest activation.
+        device_type: ``cpu`` or ``cuda``.
+    """
+    if device_type != "cpu":
+        return 4096
+    return max(8, min(512, CPU_BLOCK // max(activation_bytes, 1)))
