@@ -9,19 +9,14 @@ from torch import Tensor
 
 from limbeck import seeding
 from limbeck.augment.base import Augmentation
-from limbeck.errors import DataError, UsageError, unknown_name
+from limbeck.errors import DataError, UsageError
 from limbeck.networks.functional import FunctionalNetwork, State
 from limbeck.synthetic.labels import LabelProjector
 from limbeck.training.data import Samples
-from limbeck.training.losses import LOSSES, MASK_NORMS
+from limbeck.training.losses import known
 from limbeck.training.task import Streams, Task
 
-ALLOWED = {
-    "loss": LOSSES,
-    "mask_norm": MASK_NORMS,
-    "optimiser": ("sgd", "adam", "adamw"),
-    "order": ("independent", "shared"),
-}
+ORDERS = ("independent", "shared")
 
 
 class OwnStreams:
@@ -29,13 +24,6 @@ class OwnStreams:
 
     def __init__(self, train: torch.Generator, augment: torch.Generator) -> None:
         self.train, self.augment = train, augment
-
-
-def refuse_bad_names(**asked: str) -> None:
-    """Raise UnknownNameError for a loss, mask_norm, optimiser or order nobody knows."""
-    for what, name in asked.items():
-        if name not in ALLOWED[what]:
-            raise unknown_name(what, name, ALLOWED[what])
 
 
 def per_network(name: str, value: float | Sequence[float], count: int) -> list[float]:
@@ -55,14 +43,16 @@ def start_state(network: FunctionalNetwork, start: int | State) -> State:
 
 
 def make_streams(
+    tasks: Sequence[Task],
     start: Sequence[int] | Sequence[State],
     seeds: Sequence[int] | None,
     generators: Sequence[Streams] | None,
-    order_seed: int | None,
-    tasks: Sequence[Task],
+    order: str,
+    order_seed: int,
     device: torch.device,
 ) -> list[Streams]:
-    """Return each network's generators; with ``order_seed`` all orders are drawn alike."""
+    """Return each network's generators; with ``order="shared"`` all orders are drawn alike."""
+    known("order", order, ORDERS)
     if generators is not None:
         streams = list(generators)
     else:
@@ -81,12 +71,11 @@ def make_streams(
         ]
     if len(streams) != len(start):
         raise _miscounted("seeds or generators", len(streams), len(start))
-    if order_seed is None:
+    if order == "independent":
         return streams
     if len({len(task.data) for task in tasks}) > 1:
-        raise UsageError("order='shared' needs data of equal length for all networks.")
-    shared = [seeding.generator(order_seed, "order", device=device) for _ in streams]
-    return [OwnStreams(order, own.augment) for order, own in zip(shared, streams, strict=True)]
+        raise UsageError("order='shared' needs data of equal length; use order='independent'.")
+    return [OwnStreams(seeding.generator(order_seed, "order", device=device), own.augment) for own in streams]
 
 
 def make_tasks(

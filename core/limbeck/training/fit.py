@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 
 from limbeck.augment.base import Augmentation
+from limbeck.errors import UsageError
 from limbeck.networks.functional import FunctionalNetwork, State
 from limbeck.synthetic.labels import LabelProjector
-from limbeck.training.arguments import make_streams, make_tasks, per_network, refuse_bad_names, start_state
+from limbeck.training.arguments import make_streams, make_tasks, per_network, start_state
 from limbeck.training.data import Samples
-from limbeck.training.losses import Loss, MaskNorm
+from limbeck.training.losses import Loss, MaskNorm, Objective
 from limbeck.training.metrics import Accuracy, accuracy
 from limbeck.training.schedule import Budget, Constant, Schedule
 from limbeck.training.single import Training
-from limbeck.training.task import Settings, Streams
+from limbeck.training.task import Optimiser, Settings, Streams
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def fit(
     loss: Loss = "ce",
     temperature: float = 1.0,
     batch_size: int = 256,
-    optimiser: Literal["sgd", "adam", "adamw"] = "sgd",
+    optimiser: Optimiser = "sgd",
     schedule: Schedule = Constant(),  # noqa: B008  (frozen)
     sharpness: float | None = None,
     clip: float | None = None,
@@ -159,37 +160,18 @@ def fit(
         UsageError: arguments that contradict each other or the number of networks.
         DataError: labels, weights or masks that do not fit the data.
     """
-    refuse_bad_names(loss=loss, mask_norm=mask_norm, optimiser=optimiser, order=order)
-    place = network.device if device is None else torch.device(device)
     count = len(start)
+    place, kind = torch.device(device or network.device), dtype or network.dtype
+    objective = Objective(loss, temperature, mask_norm)
     tasks = make_tasks(count, data, labels, sample_weights, class_mask, augmentation, place)
-    streams = make_streams(start, seeds, generators, order_seed if order == "shared" else None, tasks, place)
-    settings = [
-        Settings(
-            budget=budget,
-            lr=rate,
-            weight_decay=decay,
-            momentum=momentum,
-            loss=loss,
-            temperature=temperature,
-            mask_norm=mask_norm,
-            batch_size=batch_size,
-            optimiser=optimiser,
-            schedule=schedule,
-            sharpness=sharpness,
-            clip=clip,
-            device=place,
-            dtype=dtype or network.dtype,
-        )
-        for rate, decay in zip(
-            per_network("lr", lr, count), per_network("weight_decay", weight_decay, count), strict=True
-        )
-    ]
+    streams = make_streams(tasks, start, seeds, generators, order, order_seed, place)
+    rates, decays = per_network("lr", lr, count), per_network("weight_decay", weight_decay, count)
     run = _Run(network, snapshots, dict(eval_sets or {}), eval_snapshots, on_epoch)
-    saved = resume_from.checkpoint if isinstance(resume_from, FitResult) else dict(resume_from or {})
-    for position in range(count):
+    saved = resume_from.checkpoint if isinstance(resume_from, FitResult) else resume_from or {}
+    for position, (rate, decay, task) in enumerate(zip(rates, decays, tasks, strict=True)):
+        how = (budget, batch_size, objective, optimiser, momentum, schedule, sharpness, clip, place, kind)
         beginning = start_state(network, start[position])
-        training = Training(network, beginning, tasks[position], settings[position], streams[position])
+        training = Training(network, beginning, task, Settings(rate, decay, *how), streams[position])
         run.train(position, training, saved)
     return run.result
 
@@ -248,7 +230,11 @@ class _Run:
     def _moments(self, training: Training) -> set[int]:
         if self.snapshots == "epoch":
             return set(range(0, training.total + 1, training.steps_per_epoch))
-        return set(self.snapshots or ())
+        moments = set(self.snapshots or ())
+        if moments and max(moments) > training.total:
+            asked, end = max(moments), training.total
+            raise UsageError(f"a snapshot after step {asked} was asked for, but the budget ends at {end}.")
+        return moments
 
     def _snapshot(self, training: Training) -> Snapshot:
         state = {name: value.clone() for name, value in training.state().items()}

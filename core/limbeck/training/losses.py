@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from limbeck.errors import UsageError, unknown_name
 
 Loss = Literal["ce", "soft_ce", "kl", "mse"]
 MaskNorm = Literal["constant", "sum"]
@@ -15,6 +18,42 @@ MASK_NORMS: tuple[str, ...] = get_args(MaskNorm)
 
 MASKED_LOGIT = -1e9
 """Stands for minus infinity, which would turn a zero target into NaN."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a batch's loss is; the arguments of ``fit`` under the same names.
+
+    Raises:
+        UsageError: an unknown name, or a temperature that has no meaning.
+    """
+
+    loss: str = "ce"
+    temperature: float = 1.0
+    mask_norm: str = "constant"
+
+    def __post_init__(self) -> None:
+        known("loss", self.loss, LOSSES)
+        known("mask_norm", self.mask_norm, MASK_NORMS)
+        if self.temperature <= 0:
+            raise UsageError(f"temperature is {self.temperature}: give a number above 0.")
+        if self.temperature != 1 and self.loss == "mse":
+            raise UsageError("mse compares logits and has no temperature: leave it at 1, or use loss='kl'.")
+
+    def __call__(
+        self, logits: Tensor, targets: Tensor, weights: Tensor | None = None, class_mask: Tensor | None = None
+    ) -> Tensor:
+        """Return the scalar loss of a batch; see ``sample_losses`` and ``batch_loss``."""
+        losses = sample_losses(
+            logits, targets, self.loss, temperature=self.temperature, class_mask=class_mask
+        )
+        return batch_loss(losses, weights, self.mask_norm)
+
+
+def known(what: str, asked: str, allowed: tuple[str, ...]) -> None:
+    """Raise UnknownNameError unless ``asked`` is one of ``allowed``."""
+    if asked not in allowed:
+        raise unknown_name(what, asked, allowed)
 
 
 def mask_logits(logits: Tensor, class_mask: Tensor | None) -> Tensor:
@@ -44,6 +83,8 @@ def sample_losses(
         class_mask: bool [C]; classes that are False take no part, and soft targets are renormalised
             over the others.
     """
+    if targets.is_floating_point():
+        targets = targets.to(logits.dtype)
     if loss == "mse":
         return _squared_error(logits, targets, class_mask)
     scaled = mask_logits(logits if temperature == 1.0 else logits / temperature, class_mask)
@@ -68,6 +109,7 @@ def batch_loss(losses: Tensor, weights: Tensor | None, mask_norm: str = "constan
     """
     if weights is None:
         return losses.mean()
+    weights = weights.to(losses.dtype)
     weighted = losses * weights
     if mask_norm == "constant":
         return weighted.mean()

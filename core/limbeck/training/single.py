@@ -9,7 +9,6 @@ from torch import Tensor
 
 from limbeck.augment.base import Draw
 from limbeck.networks.functional import FunctionalNetwork, State
-from limbeck.training.losses import batch_loss, sample_losses
 from limbeck.training.metrics import autocast
 from limbeck.training.schedule import Epochs
 from limbeck.training.task import Settings, Streams, Task
@@ -125,14 +124,8 @@ class Training:
         settings = self.settings
         with autocast(settings.device, settings.dtype):
             logits = self.network(self._working, images)
-        losses = sample_losses(
-            logits.to(self._working_dtype),
-            targets,
-            settings.loss,
-            temperature=settings.temperature,
-            class_mask=self.task.class_mask,
-        )
-        loss = batch_loss(losses, weights, settings.mask_norm)
+        task = self.task
+        loss = settings.objective(logits.to(self._working_dtype), targets, weights, task.class_mask)
         gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient

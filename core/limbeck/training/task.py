@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
 
 from limbeck.augment.base import Augmentation
+from limbeck.errors import UsageError
 from limbeck.synthetic.labels import LabelProjector
 from limbeck.training.data import Samples
+from limbeck.training.losses import Objective, known
 from limbeck.training.schedule import Budget, Schedule
+
+Optimiser = Literal["sgd", "adam", "adamw"]
+OPTIMISERS: tuple[str, ...] = get_args(Optimiser)
 
 
 class Streams(Protocol):
@@ -49,19 +54,31 @@ class Task:
 
 @dataclass(frozen=True)
 class Settings:
-    """How one network learns; the arguments of ``fit`` under the same names."""
+    """How one network learns; the arguments of ``fit`` under the same names.
 
-    budget: Budget
+    Raises:
+        UsageError: a number out of range, or one that the other choices leave without effect.
+    """
+
     lr: float
     weight_decay: float
-    momentum: float
-    loss: str
-    temperature: float
-    mask_norm: str
+    budget: Budget
     batch_size: int
+    objective: Objective
     optimiser: str
+    momentum: float
     schedule: Schedule
     sharpness: float | None
     clip: float | None
     device: torch.device
     dtype: torch.dtype
+
+    def __post_init__(self) -> None:
+        known("optimiser", self.optimiser, OPTIMISERS)
+        if self.batch_size < 1:
+            raise UsageError(f"batch_size is {self.batch_size}: give 1 or more.")
+        if self.momentum and self.optimiser != "sgd":
+            raise UsageError(f"{self.optimiser} takes no momentum: leave it at 0, or use optimiser='sgd'.")
+        for name, value in (("sharpness", self.sharpness), ("clip", self.clip)):
+            if value is not None and value <= 0:
+                raise UsageError(f"{name} is {value}: give a number above 0, or None.")
