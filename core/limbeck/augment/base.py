@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from limbeck.component import Component
+from limbeck.data.spec import DataSpec
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Draw:
 
     Attributes:
         op: which operation each row uses, int64 [rows], on the CPU so that choosing never waits for a device.
-        u: uniform numbers in [0, 1), [rows, columns], on the images' device; each operation reads its own columns.
+        u: uniform numbers in [0, 1), [rows, columns], on the images' device; each operation reads its own
+            columns.
     """
 
     op: Tensor
@@ -48,3 +50,11 @@ class Augmentation(Component, ABC):
     @abstractmethod
     def apply(self, images: Tensor, draw: Draw) -> Tensor:
         """Transform images [n, ch, h, w] with a draw of n rows, or of one row for all; differentiable."""
+
+    def for_data(self, spec: DataSpec) -> Augmentation:
+        """Return the augmentation fit for images of one data set; itself unless the data rules something out.
+
+        Args:
+            spec: shape and properties of the data.
+        """
+        return self

@@ -1,0 +1,61 @@
+"""Choosing an operation for every row of a draw, and running each operation once for all its rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from limbeck.augment.base import Draw
+
+Operation = Callable[[Tensor, Tensor], Tensor]
+"""A transform of images [n, ch, h, w] with uniform numbers [n, columns], or [1, columns] for all."""
+
+
+def choose(count: int, rows: int, generator: torch.Generator) -> Tensor:
+    """Draw which of ``count`` operations each row uses, uniformly.
+
+    Returns:
+        int64 [rows] on the CPU. A generator of another device is not waited for: its state, which the host
+        knows, seeds the choice, so the caller must draw from it afterwards for the next choice to differ.
+    """
+    if generator.device.type == "cpu":
+        return torch.randint(count, (rows,), generator=generator)
+    state = hashlib.sha256(generator.get_state().numpy().data).digest()
+    host = torch.Generator().manual_seed(int.from_bytes(state[:8], "little") >> 1)
+    return torch.randint(count, (rows,), generator=host)
+
+
+def by_operation(images: Tensor, draw: Draw, operations: Sequence[Operation]) -> Tensor:
+    """Apply to every image the operation of its row, each operation once for all its rows.
+
+    Args:
+        images: [n, ch, h, w]; half precision is transformed in float32 and returned as it came.
+        draw: n rows, or one row for all; ``op`` indexes ``operations``.
+        operations: the transforms.
+
+    Returns:
+        Transformed images [n, ch, h, w] in the same order.
+
+    Raises:
+        ValueError: the draw has neither one row nor one for each image.
+    """
+    if len(draw.op) not in (1, len(images)):
+        raise ValueError(f"a draw of {len(draw.op)} rows does not fit {len(images)} images")
+    work = images.to(torch.promote_types(images.dtype, torch.float32))
+    u = draw.u.to(images.device, work.dtype, non_blocking=True)
+    counts = torch.bincount(draw.op, minlength=len(operations)).tolist()
+    if max(counts) == len(draw.op):
+        return operations[int(draw.op[0])](work, u).to(images.dtype)
+    order = draw.op.argsort(stable=True)
+    sorted_rows, inverse = (index.to(images.device, non_blocking=True) for index in (order, order.argsort()))
+    pieces = zip(
+        operations,
+        torch.split(work.index_select(0, sorted_rows), counts),
+        torch.split(u.index_select(0, sorted_rows), counts),
+        strict=True,
+    )
+    done = torch.cat([operation(*piece) for operation, *piece in pieces if len(piece[0])])
+    return done.index_select(0, inverse).to(images.dtype)

@@ -1,0 +1,164 @@
+"""Differentiable siamese augmentation.
+
+Paper: Zhao and Bilen, "Dataset Condensation with Differentiable Siamese Augmentation" (arXiv:2102.08259),
+section 3.2 and table of the appendix; operations after Zhao et al., "Differentiable Augmentation for
+Data-Efficient GAN Training" (arXiv:2006.10738). Reference code VICO-UoE/DatasetCondensation (MIT), whose
+ranges and roundings are kept. Written from the definitions. Differences: a batch is transformed in one go; one
+draw is an object that can be applied again, where the reference re-seeds the global generator;
+flipping is left out of its own accord for data whose classes do not survive it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from limbeck.augment import Augmentation, Draw, by_operation, choose, shift, warp
+from limbeck.data.spec import DataSpec
+from limbeck.errors import UsageError, closest
+from limbeck.options import Options as OptionsBase
+
+OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
+
+BRIGHTNESS, SATURATION, CONTRAST, CROP_Y, CROP_X, CUTOUT_Y, CUTOUT_X, FLIP, SCALE_X, SCALE_Y, ROTATE = range(
+    11
+)
+NUM_COLUMNS = 11
+
+
+class DSA(Augmentation):
+    """One operation of the strategy, drawn uniformly for each row (or once for all with ``one_op``)."""
+
+    class Options(OptionsBase):
+        """Strategy and strength; the defaults are the published ones."""
+
+        strategy: str = Field(
+            "color_crop_cutout_flip_scale_rotate", description="operations to choose from, joined by '_'"
+        )
+        flip: Literal["auto", "on", "off"] = Field(
+            "auto", description="whether the strategy's flip is used; auto: unless the data rules it out"
+        )
+        brightness: float = Field(1.0, ge=0, description="width of the range added to every pixel")
+        saturation: float = Field(2.0, ge=0, description="largest factor of the distance to a pixel's grey")
+        contrast: float = Field(0.5, ge=0, description="smallest factor of the distance to the image's mean")
+        crop: float = Field(0.125, ge=0, le=1, description="largest shift as a share of the image's side")
+        cutout: float = Field(
+            0.5, ge=0, le=1, description="side of the erased square as a share of the image's"
+        )
+        flip_probability: float = Field(0.5, ge=0, le=1, description="chance of a mirrored image")
+        scale: float = Field(1.2, ge=1, description="largest factor by which a side shrinks or grows")
+        rotate: float = Field(15.0, ge=0, le=180, description="largest angle in degrees, either way")
+        align_corners: bool = Field(
+            False, description="whether scale and rotate hold the corner pixels' centres or their edges"
+        )
+
+        @field_validator("strategy")
+        @classmethod
+        def _known(cls, strategy: str) -> str:
+            for name in strategy.split("_"):
+                if name not in OPERATIONS:
+                    near = closest(name, OPERATIONS)
+                    guess = f" Did you mean '{near}'?" if near else ""
+                    raise ValueError(f"'{name}' is no operation.{guess} Known: {', '.join(OPERATIONS)}")
+            return strategy
+
+    @property
+    def operations(self) -> list[str]:
+        """The operations a draw chooses from; ``Draw.op`` indexes this list."""
+        names: list[str] = self.options.strategy.split("_")
+        return [name for name in names if name != "flip" or self.options.flip != "off"]
+
+    def for_data(self, spec: DataSpec) -> Augmentation:
+        """Return this augmentation, without flip where a mirrored image would change its class.
+
+        Raises:
+            UsageError: nothing is left to choose from.
+        """
+        if self.options.flip != "auto" or spec.mirror:
+            return self
+        fitted = type(self)(self.options.model_copy(update={"flip": "off"}))
+        fitted.name = self.name
+        if not fitted.operations:
+            raise UsageError(
+                f"augmentation '{self.name}' only flips, and a mirrored image of '{spec.name}' changes its "
+                "class; add another operation to its strategy, or set flip to on."
+            )
+        return fitted
+
+    def draw(self, rows: int, generator: torch.Generator, *, one_op: bool = False) -> Draw:
+        """Draw the operation and the 11 numbers of each row; see the base class."""
+        op = choose(len(self.operations), 1 if one_op else rows, generator)
+        u = torch.rand(rows, NUM_COLUMNS, generator=generator, device=generator.device)
+        return Draw(op.expand(rows), u)
+
+    def apply(self, images: Tensor, draw: Draw) -> Tensor:
+        """Transform normalised images [n, ch, h, w]; see the base class."""
+        return by_operation(images, draw, [getattr(self, f"_{name}") for name in self.operations])
+
+    def _color(self, images: Tensor, u: Tensor) -> Tensor:
+        """Brightness, then saturation, then contrast."""
+        options, u = self.options, u[..., None, None, None]
+        images = images + (u[:, BRIGHTNESS] - 0.5) * options.brightness
+        grey = images.mean(1, keepdim=True)
+        images = (images - grey) * (u[:, SATURATION] * options.saturation) + grey
+        mean = images.mean((1, 2, 3), keepdim=True)
+        factor: Tensor = u[:, CONTRAST] + options.contrast
+        return (images - mean) * factor + mean
+
+    def _crop(self, images: Tensor, u: Tensor) -> Tensor:
+        """Shift by up to a share of the side, zeros (the mean colour) outside."""
+        farthest = [_share(size, self.options.crop) for size in images.shape[2:]]
+        down, right = (
+            _whole(u[:, column], 2 * most + 1) - most
+            for column, most in zip((CROP_Y, CROP_X), farthest, strict=True)
+        )
+        return shift(images, down, right)
+
+    def _cutout(self, images: Tensor, u: Tensor) -> Tensor:
+        """Erase a square whose middle lies anywhere in the image; borders cut it."""
+        height, width = images.shape[2:]
+        rows = self._erased(height, u[:, CUTOUT_Y])
+        columns = self._erased(width, u[:, CUTOUT_X])
+        return images.masked_fill((rows[:, :, None] & columns[:, None, :]).unsqueeze(1), 0.0)
+
+    def _erased(self, size: int, u: Tensor) -> Tensor:
+        """Return which of ``size`` pixels along one axis are erased, bool [rows, size]."""
+        side = _share(size, self.options.cutout)
+        start = _whole(u, size + 1 - side % 2)[:, None] - side // 2
+        pixels = torch.arange(size, device=u.device)
+        return (pixels >= start) & (pixels < start + side)
+
+    def _flip(self, images: Tensor, u: Tensor) -> Tensor:
+        mirrored = u[:, FLIP, None, None, None] < self.options.flip_probability
+        return torch.where(mirrored, images.flip(3), images)
+
+    def _scale(self, images: Tensor, u: Tensor) -> Tensor:
+        """Stretch each axis on its own by a factor of the inverse map: above 1 shrinks."""
+        most = self.options.scale
+        factor_x, factor_y = (u[:, k] * (most - 1 / most) + 1 / most for k in (SCALE_X, SCALE_Y))
+        zero = torch.zeros_like(factor_x)
+        theta = torch.stack((factor_x, zero, zero, zero, factor_y, zero), dim=1).view(-1, 2, 3)
+        return warp(images, theta, align_corners=self.options.align_corners)
+
+    def _rotate(self, images: Tensor, u: Tensor) -> Tensor:
+        angle = (u[:, ROTATE] - 0.5) * (2 * math.radians(self.options.rotate))
+        return warp(images, rotation(angle), align_corners=self.options.align_corners)
+
+
+def rotation(angle: Tensor) -> Tensor:
+    """Return the maps [n, 2, 3] that turn images by ``angle`` [n], in radians, about their centre."""
+    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    return torch.stack((cos, -sin, zero, sin, cos, zero), dim=1).view(-1, 2, 3)
+
+
+def _share(size: int, ratio: float) -> int:
+    return int(size * ratio + 0.5)
+
+
+def _whole(u: Tensor, count: int) -> Tensor:
+    """Turn uniform numbers [n] into whole ones from 0 to ``count`` - 1, int64 [n]."""
+    return (u * count).long().clamp(max=count - 1)
