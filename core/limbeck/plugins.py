@@ -8,132 +8,39 @@ walked in the order of their distributions and names; nothing depends on the ord
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib
-import importlib.util
 import inspect
-import os
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from importlib import metadata
-from importlib.machinery import SourceFileLoader
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pluggy
 
 from limbeck import hookspecs as core_hookspecs
-from limbeck.errors import PluginError, UsageError, closest
+from limbeck.discovery import Candidate, existing_file, installed, loose
+from limbeck.entries import DISTRIBUTION, Entry, Failure, Kind, Plugin, describe_error, is_strict
+from limbeck.errors import PluginError, closest
 from limbeck.hookspecs import PROJECT
-from limbeck.registry import (
-    DISTRIBUTION,
-    Entry,
-    Failure,
-    Kind,
-    Plugin,
-    Registry,
-    canonical,
-    describe_error,
-    is_strict,
-)
+from limbeck.lifecycle import Lifecycle
+from limbeck.registry import Registry
 
-if TYPE_CHECKING:
-    from limbeck.events import CheckpointInfo, EvaluationInfo, RunInfo, RunResult
-
-GROUP = "limbeck"
 NAME = re.compile(r"[A-Za-z0-9]+([_.-][A-Za-z0-9]+)*")
 
 
-@dataclass(eq=False)
-class Candidate:
-    """A plugin that was found, before and while it is loaded.
+class Loader:
+    """Loads plugins into one registry, a batch at a time.
 
     Attributes:
-        name: its entry point's name, or the stem of a loose file.
-        distribution: the distribution it belongs to, or the file name of a loose plugin.
-        version: the distribution's version, empty for a loose plugin.
-        load: imports and returns the plugin's module.
-        module: the imported module.
-        offers: what its hooks offered so far.
-        declares: modules with hook specifications of its applications.
+        registry: what was loaded.
+        files: the loose plugin files among it, in the order they were given.
     """
-
-    name: str
-    distribution: str
-    version: str
-    load: Callable[[], Any]
-    module: Any = None
-    offers: list[Entry] = field(default_factory=list)
-    declares: list[str] = field(default_factory=list)
-
-    @property
-    def key(self) -> tuple[bool, bool, str, str]:
-        """Shipped plugins first, loose files last, each by distribution and name."""
-        return self.distribution != DISTRIBUTION, not self.version, self.distribution, self.name
-
-    @property
-    def id(self) -> str:
-        """A name that no other plugin has."""
-        return f"{self.distribution}:{self.name}"
-
-
-class Lifecycle:
-    """The life-cycle hooks of all plugins. A plugin that raises is recorded and the run goes on."""
-
-    def __init__(self, manager: pluggy.PluginManager, fail: Callable[[Failure], None]) -> None:
-        self._manager = manager
-        self._fail = fail
-
-    def before_run(self, run: RunInfo) -> None:
-        """Tell every plugin that a run is about to take its first step."""
-        self._call("before_run", run=run)
-
-    def after_steps(self, first: int, last: int, losses: Sequence[float], seconds: float) -> None:
-        """Tell every plugin about finished steps."""
-        self._call("after_steps", first=first, last=last, losses=losses, seconds=seconds)
-
-    def after_evaluation(self, evaluation: EvaluationInfo) -> None:
-        """Tell every plugin about one row of an evaluation."""
-        self._call("after_evaluation", evaluation=evaluation)
-
-    def after_checkpoint(self, checkpoint: CheckpointInfo) -> None:
-        """Tell every plugin about a checkpoint on disk."""
-        self._call("after_checkpoint", checkpoint=checkpoint)
-
-    def on_run_error(self, run: RunInfo, error: BaseException) -> None:
-        """Tell every plugin what ended a run."""
-        self._call("on_run_error", run=run, error=error)
-
-    def after_run(self, run: RunInfo, result: RunResult) -> None:
-        """Tell every plugin that a run finished."""
-        self._call("after_run", run=run, result=result)
-
-    def _call(self, hook: str, **values: Any) -> None:
-        caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
-        for implementation in sorted(caller.get_hookimpls(), key=lambda i: i.plugin_name):
-            wanted = [*implementation.argnames, *implementation.kwargnames]
-            try:
-                implementation.function(**{name: values[name] for name in wanted if name in values})
-            except Exception as error:
-                distribution, _, name = implementation.plugin_name.rpartition(":")
-                error.add_note(f"in the hook {hook} of the plugin '{name}' ({distribution})")
-                if is_strict():
-                    raise
-                self._fail(
-                    Failure(name, distribution, f"failed in its hook {hook}: it {describe_error(error)}")
-                )
-
-
-class Loader:
-    """Loads plugins into one registry, a batch at a time."""
 
     def __init__(self) -> None:
         self.registry = Registry()
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(core_hookspecs)
-        self._files: set[Path] = set()
+        self.files: dict[Path, None] = {}
         self._ids: set[str] = set()
         self.registry.hooks = Lifecycle(self._manager, self.registry.fail)
         self._declare_kinds(core_hookspecs, DISTRIBUTION)
@@ -150,18 +57,10 @@ class Loader:
         Raises:
             UsageError: a file does not exist.
         """
-        fresh = [path for path in dict.fromkeys(_existing(p) for p in paths) if path not in self._files]
-        self._files.update(fresh)
-        names = [path.name for path in self._files]
-        self.load(
-            Candidate(
-                name=path.stem,
-                distribution=path.name if names.count(path.name) == 1 else str(path),
-                version="",
-                load=functools.partial(_load_file, path),
-            )
-            for path in fresh
-        )
+        fresh = [path for path in dict.fromkeys(existing_file(p) for p in paths) if path not in self.files]
+        self.files.update(dict.fromkeys(fresh))
+        names = [path.name for path in self.files]
+        self.load(loose(p, p.name if names.count(p.name) == 1 else str(p)) for p in fresh)
 
     def _attempt(self, candidate: Candidate, phase: Callable[[Candidate], None]) -> bool:
         try:
@@ -169,15 +68,13 @@ class Loader:
         except (Exception, SystemExit) as error:
             if candidate.module is not None and self._manager.get_plugin(candidate.id) is candidate.module:
                 self._manager.unregister(name=candidate.id)
+            if is_strict():
+                raise _blamed(candidate, error) from error.__cause__
             self._fail(candidate, error, candidate.offers)
             return False
         return True
 
     def _fail(self, candidate: Candidate, error: BaseException, offers: Iterable[Entry]) -> None:
-        """Record a failure, or raise it when ``LIMBECK_STRICT`` is set."""
-        if is_strict():
-            error.add_note(f"in the plugin '{candidate.name}' ({candidate.distribution})")
-            raise error
         known = tuple((offer.kind, offer.name) for offer in offers)
         self.registry.fail(Failure(candidate.name, candidate.distribution, describe_error(error), known))
 
@@ -190,7 +87,10 @@ class Loader:
             _check_implementation(self._manager, candidate.module, hook)
 
     def _learn_kinds(self, candidate: Candidate) -> None:
-        """Call ``register_applications`` and declare the kinds of the applications it offers."""
+        """Call ``register_applications`` and declare the kinds of the applications it offers.
+
+        A kind stays declared when its application fails later: plugins that fill it have done nothing wrong.
+        """
         if "register_applications" not in self._hooks_of(candidate.module):
             return
         self._collect(candidate, "register_applications")
@@ -205,8 +105,9 @@ class Loader:
             if self._manager.parse_hookspec_opts(module, name) is None:
                 continue
             if name.startswith("register_"):
-                summary = (inspect.getdoc(getattr(module, name)) or "").partition("\n")[0]
-                kinds.append(Kind(name.removeprefix("register_"), summary, distribution))
+                kinds.append(
+                    Kind(name.removeprefix("register_"), _meaning(getattr(module, name)), distribution)
+                )
             elif module is not core_hookspecs:
                 raise PluginError(f"declares the hook '{name}'; an application declares register_<kind> only")
         self.registry.declare(kinds)
@@ -226,6 +127,8 @@ class Loader:
             try:
                 self.registry.add(offer)
             except PluginError as error:
+                if is_strict():
+                    raise
                 self._fail(candidate, error, [offer])
         self.registry.plugins.append(_summary(candidate, hooks))
 
@@ -282,13 +185,22 @@ class Loader:
 def _loader() -> Loader:
     """Return this process's loader, with every installed plugin loaded."""
     loader = Loader()
-    loader.load(_installed(loader.registry))
+    found = installed()
+    loader.load(found.candidates)
+    loader.registry.skipped = found.skipped
+    for name in found.missing:
+        loader.registry.fail(Failure(name, name, "is named in LIMBECK_PLUGINS, but is not installed"))
     return loader
 
 
 def registry() -> Registry:
     """Return this process's registry, with every installed plugin loaded on the first call."""
     return _loader().registry
+
+
+def is_loaded() -> bool:
+    """Whether the registry has been built."""
+    return _loader.cache_info().currsize > 0
 
 
 def load_files(paths: Iterable[str | Path]) -> None:
@@ -303,46 +215,18 @@ def load_files(paths: Iterable[str | Path]) -> None:
     _loader().load_files(paths)
 
 
-def _installed(registry: Registry) -> Iterator[Candidate]:
-    """Yield a candidate for each entry point that ``LIMBECK_PLUGINS`` does not leave out."""
-    listed = os.environ.get("LIMBECK_PLUGINS")
-    allowed = None if listed is None else {canonical(n) for n in re.split(r"[,\s]+", listed) if n}
-    seen: set[str] = set()
-    for point in metadata.entry_points(group=GROUP):
-        distribution = (point.dist and point.dist.name) or point.module.split(".")[0]
-        version = (point.dist and point.dist.version) or "unknown"
-        seen.add(canonical(distribution))
-        if allowed is None or distribution == DISTRIBUTION or canonical(distribution) in allowed:
-            yield Candidate(point.name, distribution, version, point.load)
-        elif distribution not in registry.skipped:
-            registry.skipped.append(distribution)
-    for missing in sorted((allowed or set()) - seen):
-        registry.fail(Failure(missing, missing, "is named in LIMBECK_PLUGINS, but is not installed"))
+def loaded_files() -> list[str]:
+    """Return the loose plugin files in use, for a process that must load them too."""
+    return [str(path) for path in _loader().files]
 
 
-def _existing(path: str | Path) -> Path:
-    file = Path(path).resolve()
-    if not file.is_file():
-        raise UsageError(f"the plugin file {path} does not exist. Give --plugin the path of a Python file.")
-    return file
-
-
-def _load_file(path: Path) -> Any:
-    """Import a file under a name of its own, so that ``f"{__name__}:Class"`` can be registered in it."""
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    name = f"limbeck_loose_{re.sub(r'[^0-9A-Za-z]', '_', path.stem)}_{digest}"
-    loader = SourceFileLoader(name, str(path))
-    spec = importlib.util.spec_from_loader(name, loader)
-    if spec is None:
-        raise PluginError("cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+def _blamed(candidate: Candidate, error: BaseException) -> BaseException:
+    """Return an error that names the plugin it comes from."""
+    owner = f"the plugin '{candidate.name}' ({candidate.distribution})"
+    if isinstance(error, PluginError):
+        return PluginError(f"{owner} {error}.")
+    error.add_note(f"in {owner}")
+    return error
 
 
 def _check_implementation(manager: pluggy.PluginManager, module: Any, hook: str) -> None:
@@ -361,13 +245,15 @@ def _check_implementation(manager: pluggy.PluginManager, module: Any, hook: str)
 def _check_offer(kind: str, name: str, target: Any) -> None:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise PluginError(f"offers {name!r} in register_{kind}; a name is letters, digits, '_', '-' and '.'")
-    if (
-        isinstance(target, str)
-        and kind != "applications"
-        and ":" not in target
-        and not Path(target).is_absolute()
-    ):
+    is_place = not isinstance(target, str) or ":" in target or Path(target).is_absolute()
+    if not is_place and kind != "applications":
         raise PluginError(f"offers '{name}' as '{target}'; a target is written 'module:Name'")
+
+
+def _meaning(hook: Any) -> str:
+    """Return what "Offer matchers: what is compared." says about matchers."""
+    line = (inspect.getdoc(hook) or "").partition("\n")[0].replace("``", "").rstrip(".")
+    return line.partition(": ")[2] or line
 
 
 def _summary(candidate: Candidate, hooks: Sequence[str]) -> Plugin:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from limbeck.hookspecs import Register, hookimpl
 
+COMMANDS = {
+    "distill": ("limbeck.cli.distill:distill", "distil a data set into a few images per class"),
+    "evaluate": ("limbeck.cli.evaluate:evaluate", "train fresh networks on a synthetic set and test them"),
+    "report": ("limbeck.cli.report:report", "write the page of a finished run again"),
+    "list": ("limbeck.cli.components:list_command", "list the kinds of components, or the names of one"),
+    "show": ("limbeck.cli.components:show", "explain one component and its options"),
+    "plugins": ("limbeck.cli.components:plugins", "list plugins, and what was left out and why"),
+}
+
 
 @hookimpl
 def register_commands(register: Register) -> None:
     """Offer the commands of the core."""
-    offer = register
-    offer("distill", "limbeck.cli.distill:distill", summary="distil a data set into a few images per class")
-    offer(
-        "evaluate",
-        "limbeck.cli.evaluate:evaluate",
-        summary="train fresh networks on a synthetic set and test them",
-    )
-    offer("report", "limbeck.cli.report:report", summary="write the page of a finished run again")
-    offer(
-        "list",
-        "limbeck.cli.components:list_command",
-        summary="list the kinds of components, or one kind's names",
-    )
-    offer("show", "limbeck.cli.components:show", summary="explain one component and its options")
-    offer("plugins", "limbeck.cli.components:plugins", summary="list plugins, and what was left out and why")
+    for name, (target, summary) in COMMANDS.items():
+        register(name, target, summary=summary)

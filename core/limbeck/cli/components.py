@@ -1,3 +1,124 @@
 """The commands that explain what there is: ``list``, ``show`` and ``plugins``."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from limbeck.cli.describe import describe_method, describe_target
+from limbeck.cli.tables import print_table
+from limbeck.entries import Entry, singular
+from limbeck.plugins import registry
+from limbeck.registry import Registry
+
+
+@click.command("list")
+@click.argument("kind", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def list_command(kind: str | None, as_json: bool) -> None:
+    """List the kinds of components, or everything of one KIND.
+
+    \b
+    Examples:
+      limbeck list                 the kinds, with how many of each are installed
+      limbeck list matchers        their names, what they do, and who provides them
+    """
+    found = registry()
+    if kind is None:
+        rows: list[dict[str, Any]] = [
+            {"kind": k, "count": len(found.names(k)), "summary": found.kind(k).summary} for k in found.kinds()
+        ]
+    else:
+        rows = [_listing(name, entry) for name, entry in found.entries(kind).items()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    elif rows:
+        shown = ("kind", "count", "summary") if kind is None else ("name", "summary", "paper", "provider")
+        print_table(shown, [[str(row[column]) for column in shown] for row in rows])
+    else:
+        click.echo(f"No {singular(found.kind(kind or '').name)} is installed.")
+
+
+@click.command("show")
+@click.argument("kind")
+@click.argument("name")
+def show(kind: str, name: str) -> None:
+    """Explain the component NAME of a KIND: what it does, its paper, its options.
+
+    \b
+    Examples:
+      limbeck show matchers gradient
+      limbeck show network convnet-d3-w128-in      the defaults are those of the variant
+      limbeck show method dm                       settings, profiles and published figures
+    """
+    found = registry()
+    entry, tokens = found.find(kind, name)
+    _print_facts(entry)
+    if entry.kind == "methods":
+        click.echo(describe_method(found.resource(kind, name)))
+    else:
+        description, options = describe_target(found, entry, name if tokens else entry.qualified)
+        click.echo("\n" + description)
+        if options:
+            click.echo()
+            print_table(("option", "type", "default", "range", "meaning"), options)
+
+
+@click.command("plugins")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def plugins(as_json: bool) -> None:
+    """List the plugins in use, and what was left out and why.
+
+    A plugin that cannot be used never stops the tool. LIMBECK_STRICT=1 raises its error instead, and
+    LIMBECK_PLUGINS=a,b uses those distributions only, LIMBECK_PLUGINS= none beside Limbeck's own.
+    """
+    found = registry()
+    if as_json:
+        click.echo(json.dumps(_as_json(found), indent=2))
+        return
+    print_table(
+        ("plugin", "provider", "hooks", "file"),
+        [[p.name, f"{p.distribution} {p.version}".rstrip(), _hooks(p.hooks), p.path] for p in found.plugins],
+    )
+    if found.failures:
+        click.echo("\nLeft out:")
+        for failure in found.failures:
+            click.echo(f"  {failure.name} ({failure.distribution}) {failure.reason}")
+    if found.skipped:
+        click.echo(f"\nNot in LIMBECK_PLUGINS: {', '.join(found.skipped)}")
+
+
+def _listing(name: str, entry: Entry) -> dict[str, Any]:
+    return {
+        "kind": entry.kind,
+        "name": name,
+        "summary": entry.summary,
+        "paper": entry.paper,
+        "provider": entry.provider,
+        "plugin": entry.plugin,
+        "module": entry.module,
+    }
+
+
+def _as_json(found: Registry) -> dict[str, Any]:
+    return {
+        "plugins": [asdict(plugin) for plugin in found.plugins],
+        "failures": [asdict(failure) for failure in found.failures],
+        "skipped": found.skipped,
+    }
+
+
+def _hooks(hooks: Sequence[str]) -> str:
+    return ", ".join(hook.removeprefix("register_") for hook in hooks)
+
+
+def _print_facts(entry: Entry) -> None:
+    click.echo(f"{singular(entry.kind)} {entry.name}: {entry.summary or 'no summary'}")
+    facts = {"paper": entry.paper, "provider": entry.provider, "starts from the method": entry.method}
+    for fact, value in facts.items():
+        if value:
+            click.echo(f"  {fact}: {value}")

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 import limbeck
+from limbeck.entries import Failure, import_target
 from limbeck.errors import LimbeckError, PluginError
-from limbeck.plugins import load_files, registry
-from limbeck.registry import Failure, import_target
+from limbeck.plugins import is_loaded, load_files, registry
 
 EPILOG = """\b
 Examples:
@@ -28,6 +28,8 @@ PLUGIN = click.Option(
     help="Use a Python file as a plugin; repeatable, anywhere on the line.",
 )
 
+# From click 8.2 on, a group without a subcommand raises its help page as an error.
+_NO_ARGUMENTS: tuple[type[Exception], ...] = (getattr(click.exceptions, "NoArgsIsHelpError", click.Abort),)
 _reported: set[Failure] = set()
 
 
@@ -58,6 +60,11 @@ class Commands(click.Group):
         command = import_target(entry)
         if not isinstance(command, click.Command):
             raise PluginError(f"the command '{entry.name}' of {entry.provider} is not a click command.")
+        taken = {option for parameter in command.params for option in parameter.opts}
+        if PLUGIN not in command.params and taken & set(PLUGIN.opts):
+            raise PluginError(
+                f"the command '{entry.name}' of {entry.provider} uses -p or --plugin for itself."
+            )
         if PLUGIN not in command.params:
             command.params.append(PLUGIN)
         return command
@@ -97,6 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: Any = cli.main(arguments, prog_name="limbeck", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except click.UsageError as error:
+        if isinstance(error, _NO_ARGUMENTS):
+            error.show()
+            return error.exit_code
         where = error.ctx.command_path if error.ctx else "limbeck"
         return _say(f"{error.format_message().rstrip('.')}. Type '{where} --help'.", error.exit_code)
     except click.ClickException as error:
@@ -106,7 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _say("interrupted.", 130)
     finally:
-        report_failures()
+        if is_loaded():
+            report_failures()
 
 
 def split_plugin_files(args: Sequence[str]) -> tuple[list[str], list[str]]:
