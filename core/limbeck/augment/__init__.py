@@ -1,7 +1,19 @@
 """Augmentation: drawn once, applied to real and synthetic images alike."""
 
 from limbeck.augment.base import Augmentation, Draw
-from limbeck.augment.geometry import pick, shift, warp
-from limbeck.augment.rows import Operation, by_operation, choose
+from limbeck.augment.geometry import pick, rotation, shift, warp
+from limbeck.augment.rows import Operation, by_operation, check_strategy, choose, whole
 
-__all__ = ["Augmentation", "Draw", "Operation", "by_operation", "choose", "pick", "shift", "warp"]
+__all__ = [
+    "Augmentation",
+    "Draw",
+    "Operation",
+    "by_operation",
+    "check_strategy",
+    "choose",
+    "pick",
+    "rotation",
+    "shift",
+    "warp",
+    "whole",
+]

@@ -29,6 +29,16 @@ def warp(images: Tensor, theta: Tensor, *, align_corners: bool = False) -> Tenso
     return F.grid_sample(images, grid.expand(len(images), -1, -1, -1), align_corners=align_corners)
 
 
+def rotation(angle: Tensor) -> Tensor:
+    """Return the maps [n, 2, 3] for ``warp`` that turn images about their centre.
+
+    Args:
+        angle: radians [n]; positive turns anticlockwise as images are shown.
+    """
+    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    return torch.stack((cos, -sin, zero, sin, cos, zero), dim=1).view(-1, 2, 3)
+
+
 def gather_bilinear(images: Tensor, grid: Tensor, *, align_corners: bool) -> Tensor:
     """Do what ``grid_sample`` does, with operations that CUDA can repeat bit for bit.
 

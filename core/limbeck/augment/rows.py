@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from limbeck.augment.base import Draw
+from limbeck.errors import closest
 
 Operation = Callable[[Tensor, Tensor], Tensor]
 """A transform of images [n, ch, h, w] with uniform numbers [n, columns], or [1, columns] for all."""
@@ -26,6 +27,25 @@ def choose(count: int, rows: int, generator: torch.Generator) -> Tensor:
     state = hashlib.sha256(generator.get_state().numpy().data).digest()
     host = torch.Generator().manual_seed(int.from_bytes(state[:8], "little") >> 1)
     return torch.randint(count, (rows,), generator=host)
+
+
+def whole(u: Tensor, count: int) -> Tensor:
+    """Turn uniform numbers [n] in [0, 1) into whole ones from 0 to ``count`` - 1, int64 [n]."""
+    return (u * count).long().clamp(max=count - 1)
+
+
+def check_strategy(strategy: str, known: Sequence[str]) -> str:
+    """Return a strategy, operations joined by "_", if all of them are known.
+
+    Raises:
+        ValueError: names the first that is not, and the closest that is (for use in options' validators).
+    """
+    for name in strategy.split("_"):
+        if name not in known:
+            near = closest(name, known)
+            guess = f" Did you mean '{near}'?" if near else ""
+            raise ValueError(f"'{name}' is no operation.{guess} Known: {', '.join(known)}")
+    return strategy
 
 
 def by_operation(images: Tensor, draw: Draw, operations: Sequence[Operation]) -> Tensor:

@@ -3,9 +3,9 @@
 Paper: Zhao and Bilen, "Dataset Condensation with Differentiable Siamese Augmentation" (arXiv:2102.08259),
 section 3.2 and table of the appendix; operations after Zhao et al., "Differentiable Augmentation for
 Data-Efficient GAN Training" (arXiv:2006.10738). Reference code VICO-UoE/DatasetCondensation (MIT), whose
-ranges and roundings are kept. Written from the definitions. Differences: a batch is transformed in one go; one
-draw is an object that can be applied again, where the reference re-seeds the global generator;
-flipping is left out of its own accord for data whose classes do not survive it.
+ranges and roundings are kept. Written from the definitions. Differences: a batch is transformed at once; one
+draw is an object that can be applied again, where the reference re-seeds the global generator; flipping is
+left out of its own accord for data whose classes do not survive it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,19 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from limbeck.augment import Augmentation, Draw, by_operation, choose, shift, warp
+from limbeck.augment import (
+    Augmentation,
+    Draw,
+    by_operation,
+    check_strategy,
+    choose,
+    rotation,
+    shift,
+    warp,
+    whole,
+)
 from limbeck.data.spec import DataSpec
-from limbeck.errors import UsageError, closest
+from limbeck.errors import UsageError
 from limbeck.options import Options as OptionsBase
 
 OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
@@ -59,12 +69,7 @@ class DSA(Augmentation):
         @field_validator("strategy")
         @classmethod
         def _known(cls, strategy: str) -> str:
-            for name in strategy.split("_"):
-                if name not in OPERATIONS:
-                    near = closest(name, OPERATIONS)
-                    guess = f" Did you mean '{near}'?" if near else ""
-                    raise ValueError(f"'{name}' is no operation.{guess} Known: {', '.join(OPERATIONS)}")
-            return strategy
+            return check_strategy(strategy, OPERATIONS)
 
     @property
     def operations(self) -> list[str]:
@@ -113,7 +118,7 @@ class DSA(Augmentation):
         """Shift by up to a share of the side, zeros (the mean colour) outside."""
         farthest = [_share(size, self.options.crop) for size in images.shape[2:]]
         down, right = (
-            _whole(u[:, column], 2 * most + 1) - most
+            whole(u[:, column], 2 * most + 1) - most
             for column, most in zip((CROP_Y, CROP_X), farthest, strict=True)
         )
         return shift(images, down, right)
@@ -128,7 +133,7 @@ class DSA(Augmentation):
     def _erased(self, size: int, u: Tensor) -> Tensor:
         """Return which of ``size`` pixels along one axis are erased, bool [rows, size]."""
         side = _share(size, self.options.cutout)
-        start = _whole(u, size + 1 - side % 2)[:, None] - side // 2
+        start = whole(u, size + 1 - side % 2)[:, None] - side // 2
         pixels = torch.arange(size, device=u.device)
         return (pixels >= start) & (pixels < start + side)
 
@@ -149,16 +154,5 @@ class DSA(Augmentation):
         return warp(images, rotation(angle), align_corners=self.options.align_corners)
 
 
-def rotation(angle: Tensor) -> Tensor:
-    """Return the maps [n, 2, 3] that turn images by ``angle`` [n], in radians, about their centre."""
-    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    return torch.stack((cos, -sin, zero, sin, cos, zero), dim=1).view(-1, 2, 3)
-
-
 def _share(size: int, ratio: float) -> int:
     return int(size * ratio + 0.5)
-
-
-def _whole(u: Tensor, count: int) -> Tensor:
-    """Turn uniform numbers [n] into whole ones from 0 to ``count`` - 1, int64 [n]."""
-    return (u * count).long().clamp(max=count - 1)
