@@ -99,9 +99,9 @@ class DC(Augmentation):
         return warp(images - grey, rotation(angle)) + grey
 
     def _noise(self, images: Tensor, u: Tensor) -> Tensor:
-        return images + self.options.noise * _normal(u[:, NOISE], images[0].numel()).view(
-            -1, *images.shape[1:]
-        )
+        noise = _normal(u[:, NOISE], images[0].numel()).view(-1, *images.shape[1:])
+        strength: float = self.options.noise
+        return images + strength * noise
 
 
 def _nearest(size: int, new_size: Tensor, canvas: Tensor) -> Tensor:
@@ -134,5 +134,5 @@ def _normal(u: Tensor, count: int) -> Tensor:
     for factor in (0x3F58476D1CE4E5B9, 0x14D049BB133111EB):
         bits = (bits ^ ((bits >> 30) & 0x3FFFFFFFF)) * factor
     uniform = (((bits >> 31) & 0xFFFFFF).to(u.dtype) + 0.5) / 2**24
-    radius, angle = uniform.split(count, dim=1)
-    return (-2 * radius.log()).sqrt() * (2 * math.pi * angle).cos()
+    radius, angle = torch.sqrt(-2 * uniform[:, :count].log()), 2 * math.pi * uniform[:, count:]
+    return radius * angle.cos()
