@@ -17,6 +17,7 @@ from limbeck.training.schedule import Budget, Schedule
 
 Optimiser = Literal["sgd", "adam", "adamw"]
 OPTIMISERS: tuple[str, ...] = get_args(Optimiser)
+DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 
 
 class Streams(Protocol):
@@ -79,6 +80,9 @@ class Settings:
             raise UsageError(f"batch_size is {self.batch_size}: give 1 or more.")
         if self.momentum and self.optimiser != "sgd":
             raise UsageError(f"{self.optimiser} takes no momentum: leave it at 0, or use optimiser='sgd'.")
+        if self.dtype not in DTYPES:
+            asked, allowed = (", ".join(str(each)[6:] for each in kinds) for kinds in ((self.dtype,), DTYPES))
+            raise UsageError(f"dtype is {asked}: training knows {allowed}.")
         for name, value in (("sharpness", self.sharpness), ("clip", self.clip)):
             if value is not None and value <= 0:
                 raise UsageError(f"{name} is {value}: give a number above 0, or None.")

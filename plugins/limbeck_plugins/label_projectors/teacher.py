@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from limbeck.augment.base import Draw
+from limbeck.data import RealData
 from limbeck.errors import UsageError
 from limbeck.networks.functional import FunctionalNetwork, State
 from limbeck.options import Options as OptionsBase
@@ -54,7 +55,7 @@ class TeacherLabels(LabelProjector):
                 "and found neither. Name the data with --data, or use --labels hard."
             )
         else:
-            self._state = self._trained(context)
+            self._state = self._trained(context.real, context.seed)
 
     def labels(self, images: Tensor, index: Tensor, epoch: int, draw: Draw | None) -> Tensor:
         """Return softmax(z / T) of the augmented images, probabilities [n, C], by a teacher in eval mode."""
@@ -76,12 +77,12 @@ class TeacherLabels(LabelProjector):
         if hasattr(self, "_network"):
             self._place()
 
-    def _trained(self, context: ProjectorContext) -> State:
+    def _trained(self, real: RealData, seed: int) -> State:
         options = self.options
         result = fit(
             self._network,
-            start=[derive_seed(context.seed, "teacher")],
-            data=context.real,
+            start=[derive_seed(seed, "teacher")],
+            data=real,
             lr=options.lr,
             momentum=options.momentum,
             weight_decay=options.weight_decay,
