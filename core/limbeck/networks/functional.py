@@ -130,6 +130,23 @@ class FunctionalNetwork:
         """List the modules of one class in the order they were defined (``names_of(nn.ReLU)``)."""
         return [name for name, module in self.module.named_modules() if isinstance(module, kind)]
 
+    def largest_activation(self) -> int:
+        """Return the bytes of the largest tensor that one image becomes on its way through."""
+        found: list[int] = []
+        leaves = [module for module in self.module.modules() if not list(module.children())]
+        handles = [
+            leaf.register_forward_hook(lambda _, __, out: found.append(out.numel() * out.element_size()))
+            for leaf in leaves
+        ]
+        try:
+            state = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
+            with torch.no_grad():
+                self(state, torch.zeros(1, *self.shape, device=self.device, dtype=self.dtype), train=False)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return max(found)
+
     def check(self, images: Tensor) -> None:
         """Refuse images this network was not built for.
 

@@ -1,0 +1,69 @@
+"""One step's images, drawn, formed and augmented when the matcher asks for them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from limbeck.augment import Augmentation, Draw
+from limbeck.data import RealData
+from limbeck.distill.parameters import SyntheticParameters
+from limbeck.seeding import Generators
+from limbeck.synthetic import Formation, LabelProjector
+
+
+class StepBatches:
+    """Images of one step; real and synthetic images of a group share one augmentation draw (siamese).
+
+    Args:
+        real: the real training set.
+        parameters: what is being learned.
+        formation: makes training images of stored ones.
+        projector: gives learned labels their say.
+        augmentation: applied to both sides, or None.
+        batch_real: real images of a group.
+        generators: ``data`` draws images, ``augment`` the transforms.
+    """
+
+    def __init__(
+        self,
+        real: RealData,
+        parameters: SyntheticParameters,
+        formation: Formation,
+        projector: LabelProjector,
+        augmentation: Augmentation | None,
+        batch_real: int,
+        generators: Generators,
+    ) -> None:
+        self._real, self._parameters, self._formation = real, parameters, formation
+        self._projector, self._augmentation = projector, augmentation
+        self._batch_real, self._generators = batch_real, generators
+        self._draw: Draw | None = None
+        if augmentation is not None:
+            self._draw = augmentation.draw(len(parameters.rows), generators.augment)
+
+    def real(self, group: int) -> tuple[Tensor, Tensor]:
+        """Return an augmented real batch of one group and its class ids."""
+        index = self._real.sample(group, self._batch_real, self._generators.data)
+        return self._augment(self._real.take(index), group), self._real.labels[index]
+
+    def synthetic(self, group: int) -> tuple[Tensor, Tensor]:
+        """Return one group's augmented training images and labels, with the graph to what is learned."""
+        rows = self._parameters.rows[group]
+        labels = self._parameters.labels[rows]
+        stored = self._parameters.images[rows]
+        if self._projector.parameters():
+            index = torch.arange(rows.start, rows.stop, device=stored.device)
+            labels = self._projector.labels(stored, index, 0, None)
+        images, labels, _ = self._formation.expand(stored, labels, self._parameters.group[rows], "match")
+        return self._augment(images, group), labels
+
+    def calibration(self, per_group: int) -> Tensor:
+        """Return ``per_group`` real images of every group, without augmentation."""
+        groups = self._parameters.groups
+        return torch.cat([self._real.batch(group, per_group, self._generators.data) for group in groups])
+
+    def _augment(self, images: Tensor, group: int) -> Tensor:
+        if self._augmentation is None or self._draw is None:
+            return images
+        return self._augmentation.apply(images, self._draw.rows(torch.tensor([group])))

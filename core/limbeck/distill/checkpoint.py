@@ -1,0 +1,107 @@
+"""Checkpoints: one file, whole or absent, from which a run continues to the same bits."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as pack_tensors
+from torch import Tensor
+
+from limbeck.errors import CheckpointError
+from limbeck.files import sha256, write_atomic
+
+NAME = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a checkpoint was taken.
+
+    Attributes:
+        step: updates of the synthetic set finished.
+        seconds: time spent distilling so far.
+        identity: the settings that must not change between the parts of one run.
+    """
+
+    step: int
+    seconds: float
+    identity: dict[str, Any]
+
+
+def save(folder: Path, position: Position, tensors: dict[str, Tensor]) -> Path:
+    """Write a checkpoint into a run folder and return its path."""
+    body = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    plain = pack_tensors(body)
+    header = {"position": json.dumps(asdict(position), sort_keys=True), "sha256": sha256(_data_of(plain))}
+    path = folder / NAME
+    write_atomic(path, pack_tensors(body, metadata=header))
+    return path
+
+
+def load(folder: Path) -> tuple[Position, dict[str, Tensor]] | None:
+    """Read the checkpoint of a run folder, or None when it has none yet.
+
+    Raises:
+        CheckpointError: truncated or altered.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return None
+    content = path.read_bytes()
+    try:
+        tensors = parse_tensors(content)
+        (length,) = struct.unpack("<Q", content[:8])
+        header = json.loads(content[8 : 8 + length])["__metadata__"]
+        if header["sha256"] != sha256(_data_of(content)):
+            raise ValueError("checksum differs")
+        return Position(**json.loads(header["position"])), tensors
+    except (SafetensorError, struct.error, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or altered ({error}). Delete the file to distil from the start."
+        ) from None
+
+
+def require_same(position: Position, identity: dict[str, Any], folder: Path) -> None:
+    """Refuse a checkpoint of another configuration.
+
+    Raises:
+        CheckpointError: names the first setting that differs.
+    """
+    found, asked = _flat(position.identity), _flat(identity)
+    for key in sorted(found.keys() | asked.keys()):
+        if found.get(key) != asked.get(key):
+            raise CheckpointError(
+                f"the checkpoint in {folder} was made with {key}={found.get(key)!r}, but {asked.get(key)!r} is asked. "
+                "Only budget, evaluation and execution may change with --resume; choose another --out for a new run."
+            )
+
+
+def split(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors under ``prefix.`` without it."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def join(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors with ``prefix.`` before their names."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _data_of(content: bytes) -> bytes:
+    (length,) = struct.unpack("<Q", content[:8])
+    return content[8 + length :]
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {path: value}
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        found.update(_flat(item, f"{path}.{key}" if path else str(key)))
+    return found

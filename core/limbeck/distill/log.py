@@ -1,0 +1,82 @@
+"""Losses stay on the device until they are looked at together; each look is one transfer."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from limbeck.errors import DivergenceError
+from limbeck.files import write_atomic
+
+NAME = "log.jsonl"
+
+
+class LossLog:
+    """The losses of a run: collected on the device, checked and written in lots.
+
+    Args:
+        folder: the run folder, or None to keep them in memory only.
+        first_step: the step the next loss belongs to; later rows of an earlier process are dropped.
+    """
+
+    def __init__(self, folder: Path | None, first_step: int) -> None:
+        self.path = None if folder is None else folder / NAME
+        self.next_step = first_step
+        self._pending: list[Tensor] = []
+        self.rows: list[dict[str, float]] = []
+        if self.path is not None and self.path.exists():
+            lines = self.path.read_text().splitlines()
+            self.rows = [row for row in map(_parse, lines) if row is not None and row["step"] < first_step]
+            write_atomic(self.path, "".join(json.dumps(row) + "\n" for row in self.rows).encode())
+
+    def add(self, loss: Tensor) -> None:
+        """Keep one step's loss where it is."""
+        self._pending.append(loss)
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def flush(self, seconds: float, images: Tensor, hint: str) -> tuple[int, list[float]]:
+        """Bring the pending losses over, check them, write them.
+
+        Args:
+            seconds: time spent distilling so far.
+            images: the synthetic images; they must be finite too.
+            hint: what to do about a divergence, a full sentence.
+
+        Returns:
+            The first step of the lot and its losses.
+
+        Raises:
+            DivergenceError: a loss or an image is no finite number; names the first bad step.
+        """
+        first = self.next_step
+        finite = torch.isfinite(images).all().to(self._pending[0].dtype)
+        values = torch.stack([*self._pending, finite]).tolist()
+        losses, images_finite = values[:-1], bool(values[-1])
+        for offset, loss in enumerate(losses):
+            if not math.isfinite(loss):
+                raise DivergenceError(f"the loss became {loss} at step {first + offset}. {hint}")
+        if not images_finite:
+            raise DivergenceError(f"the images stopped being finite by step {first + len(losses) - 1}. {hint}")
+        rows = [{"step": first + i, "loss": loss, "seconds": round(seconds, 4)} for i, loss in enumerate(losses)]
+        self.rows += rows
+        if self.path is not None:
+            with self.path.open("a") as stream:
+                stream.writelines(json.dumps(row) + "\n" for row in rows)
+        self.next_step += len(losses)
+        self._pending = []
+        return first, losses
+
+
+def _parse(line: str) -> dict[str, float] | None:
+    """Read one row; a row cut short by a kill counts as absent."""
+    try:
+        row = json.loads(line)
+        return row if isinstance(row, dict) and "step" in row else None
+    except ValueError:
+        return None

@@ -1,0 +1,106 @@
+"""What is learned: images, and whatever labels, formation and matcher add."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from limbeck.config import OptimiserSection
+from limbeck.matching import Matcher
+from limbeck.synthetic import Formation, LabelProjector
+
+OPTIMISERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+class SyntheticParameters:
+    """The images being learned, ordered by group, and the optimiser that moves all that is learned.
+
+    Args:
+        images: normalised [n, ch, h, w], groups one after another.
+        labels: class ids [n] or soft labels [n, C].
+        group: int64 [n], ascending.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, group: Tensor, *, num_groups: int) -> None:
+        self.images = images.detach().clone().requires_grad_()
+        self.labels, self.group = labels, group
+        counts = torch.bincount(group, minlength=num_groups).tolist()
+        ends = torch.tensor(counts).cumsum(0).tolist()
+        self.rows = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+        self.groups = [index for index, count in enumerate(counts) if count]
+        self.average: Tensor | None = None
+
+    def make_optimiser(
+        self, section: OptimiserSection, projector: LabelProjector, formation: Formation, matcher: Matcher
+    ) -> None:
+        """Collect everything learned, each kind at its own rate."""
+        self._section = section
+        learned: list[tuple[Mapping[str, Tensor], float]] = [
+            ({"images": self.images}, section.lr_img),
+            (projector.parameters(), section.lr_label),
+            (formation.parameters(), section.lr_img),
+            (matcher.parameters(), section.lr_matcher),
+            (matcher.adversary(), section.lr_adversary),
+        ]
+        groups = [{"params": list(tensors.values()), "lr": lr} for tensors, lr in learned if tensors]
+        extra = {"momentum": section.momentum} if section.name == "sgd" else {}
+        self.optimiser: torch.optim.Optimizer = OPTIMISERS[section.name](groups, **extra)
+        if section.ema is not None:
+            self.average = self.images.detach().clone()
+
+    def move(self, low: Tensor, high: Tensor) -> None:
+        """Apply the gradients left on everything learned, then clear them.
+
+        Args:
+            low: normalised value of black per channel [ch, 1, 1].
+            high: of white.
+        """
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self._section.clamp:
+            with torch.no_grad():
+                self.images.clamp_(low, high)
+
+    def update_average(self) -> None:
+        """Move the running average of the images, once a step."""
+        if self.average is not None and self._section.ema is not None:
+            self.average.lerp_(self.images.detach(), 1 - self._section.ema)
+
+    @property
+    def result(self) -> Tensor:
+        """The images the run stands for: their average where one is kept."""
+        return self.images.detach() if self.average is None else self.average
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return images, average, every other learned tensor and the optimiser's state."""
+        state = {"images": self.images.detach()}
+        if self.average is not None:
+            state["average"] = self.average
+        for index, tensor in enumerate(self._others()):
+            state[f"learned.{index}"] = tensor.detach()
+        for index, values in self.optimiser.state_dict()["state"].items():
+            for key, value in values.items():
+                if isinstance(value, Tensor):
+                    state[f"optimiser.{index}.{key}"] = value
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what ``state_dict`` returned, into the same tensors."""
+        with torch.no_grad():
+            self.images.copy_(state["images"])
+            for index, tensor in enumerate(self._others()):
+                tensor.copy_(state[f"learned.{index}"])
+        if self.average is not None:
+            self.average.copy_(state["average"])
+        restored: dict[int, dict[str, Tensor]] = {}
+        for name, value in state.items():
+            if name.startswith("optimiser."):
+                _, index, key = name.split(".", 2)
+                restored.setdefault(int(index), {})[key] = value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": restored, "param_groups": groups})
+
+    def _others(self) -> list[Tensor]:
+        return [tensor for group in self.optimiser.param_groups for tensor in group["params"]][1:]

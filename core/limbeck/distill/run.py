@@ -1,0 +1,247 @@
+"""The loop: one flat counter of steps, from the first or from a checkpoint to the end of the budget."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from limbeck.config import BudgetSection
+from limbeck.distill import checkpoint
+from limbeck.distill.log import LossLog
+from limbeck.distill.setup import Parts
+from limbeck.errors import LimbeckError
+from limbeck.events import CheckpointInfo
+from limbeck.lifecycle import Lifecycle
+from limbeck.matching import StepContext
+
+
+class Interrupted(LimbeckError):
+    """The user stopped the run; it can be continued."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Progress:
+    """News after each flush.
+
+    Attributes:
+        step: steps finished.
+        total: steps in all, or None when only time limits the run.
+        loss: mean loss of the steps since the last news.
+        seconds: time spent distilling so far.
+        fraction: finished part of the budget in [0, 1].
+    """
+
+    step: int
+    total: int | None
+    loss: float
+    seconds: float
+    fraction: float
+
+
+def total_steps(budget: BudgetSection, num_outer: int) -> int | None:
+    """Return the steps a budget allows, or None when only time limits it."""
+    limits = [] if budget.steps is None else [budget.steps]
+    if budget.iterations is not None:
+        limits.append(budget.iterations * num_outer)
+    return min(limits) if limits else None
+
+
+class Loop:
+    """One run from where it stands to the end of its budget.
+
+    Args:
+        parts: what it consists of, labels prepared.
+        folder: where checkpoints and losses go, or None to write nothing.
+        hooks: life-cycle hooks, or None.
+        report: called after each flush.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        folder: Path | None,
+        hooks: Lifecycle | None,
+        report: Callable[[Progress], None] | None,
+    ) -> None:
+        self.parts, self.folder, self.hooks, self.report = parts, folder, hooks, report
+        self.step, self.seconds = 0, 0.0
+        self.total = total_steps(parts.config.budget, parts.source.num_outer)
+        self._stop = threading.Event()
+
+    def restore(self, position: checkpoint.Position, tensors: dict[str, Tensor]) -> None:
+        """Continue from a checkpoint."""
+        parts, device = self.parts, self.parts.network.device
+        placed = {k: v if k.startswith("generators.") else v.to(device) for k, v in tensors.items()}
+        parts.parameters.load_state_dict(checkpoint.split(placed, "parameters"))
+        parts.source.load_state_dict(checkpoint.split(placed, "source"))
+        parts.matcher.load_state_dict(checkpoint.split(placed, "matcher"))
+        parts.generators.load_state_dict(checkpoint.split(placed, "generators"))
+        self.step, self.seconds = position.step, position.seconds
+
+    def run(self) -> None:
+        """Take every step that is left; save at the end, on a stop request, and now and then between.
+
+        Raises:
+            DivergenceError: a loss stopped being finite; no bad checkpoint is written.
+            Interrupted: a signal asked to stop; the checkpoint is on disk.
+        """
+        self.log = LossLog(self.folder, self.step)
+        self._started, self._saved = time.perf_counter() - self.seconds, time.perf_counter()
+        with self._signals():
+            while not self._finished():
+                self.log.add(self._take_step())
+                self.step += 1
+                if len(self.log) >= self.parts.config.execution.flush_every:
+                    self._flush()
+                    self._save_if_due()
+                if self._stop.is_set():
+                    self._stop_here()
+        if len(self.log):
+            self._flush()
+        self._save()
+
+    def _take_step(self) -> Tensor:
+        """One update of the synthetic set; out of memory halves the chunk and takes the step again."""
+        before = self.parts.generators.state_dict()
+        while True:
+            try:
+                return self._update()
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error) or self.parts.plan.chunks.synthetic == 1:
+                    raise
+                self.parts.use(self.parts.plan.halved(self.step))
+                self.parts.parameters.optimiser.zero_grad(set_to_none=True)
+                self.parts.generators.load_state_dict(before)
+
+    def _update(self) -> Tensor:
+        parts = self.parts
+        outer = parts.source.num_outer
+        step = StepContext(self.step // outer, self.step % outer, outer, self.step)
+        state = parts.source.state(step)
+        batches = parts.batches()
+        groups = parts.parameters.groups
+        joint = parts.config.optimiser.order == "joint"
+        losses = []
+        for part in [groups] if joint else [[group] for group in groups]:
+            losses.append(parts.engine.accumulate(batches, state, step, part))
+            parts.parameters.move(*self._range())
+        parts.parameters.update_average()
+        parts.source.advance(step)
+        return torch.stack(losses).sum()
+
+    def _range(self) -> tuple[Tensor, Tensor]:
+        mean, std = self.parts.data.spec.statistics(self.parts.network.device)
+        return -mean / std, (1 - mean) / std
+
+    def _finished(self) -> bool:
+        limit = self.parts.config.budget.seconds
+        if limit is not None and self._elapsed() >= limit:
+            return True
+        return self.total is not None and self.step >= self.total
+
+    def _elapsed(self) -> float:
+        return time.perf_counter() - self._started
+
+    def _flush(self) -> None:
+        section = self.parts.config.optimiser
+        saved = "" if self.folder is None else " The last good checkpoint is kept."
+        hint = f"Lower the learning rate, for example --set optimiser.lr_img={section.lr_img / 10:g}.{saved}"
+        first, losses = self.log.flush(self._elapsed(), self.parts.parameters.images.detach(), hint)
+        self.seconds = self._elapsed()
+        if self.hooks is not None:
+            self.hooks.after_steps(first, self.step - 1, losses, self.seconds)
+        if self.report is not None:
+            mean = sum(losses) / len(losses)
+            self.report(Progress(self.step, self.total, mean, self.seconds, self._fraction()))
+
+    def _fraction(self) -> float:
+        limit = self.parts.config.budget.seconds
+        parts = [] if limit is None else [self.seconds / limit]
+        if self.total:
+            parts.append(self.step / self.total)
+        return min(max(parts), 1.0)
+
+    def _save_if_due(self) -> None:
+        if time.perf_counter() - self._saved >= self.parts.config.execution.checkpoint_seconds:
+            self._save()
+
+    def _save(self) -> None:
+        if self.folder is None:
+            return
+        parts = self.parts
+        tensors = {
+            **checkpoint.join("parameters", parts.parameters.state_dict()),
+            **checkpoint.join("source", parts.source.state_dict()),
+            **checkpoint.join("matcher", parts.matcher.state_dict()),
+            **checkpoint.join("projector", parts.projector.state_dict()),
+            **checkpoint.join("generators", parts.generators.state_dict()),
+        }
+        position = checkpoint.Position(self.step, self.seconds, parts.config.identity())
+        path = checkpoint.save(self.folder, position, tensors)
+        self._saved = time.perf_counter()
+        if self.hooks is not None:
+            self.hooks.after_checkpoint(CheckpointInfo(self.step, str(path)))
+
+    def _stop_here(self) -> None:
+        if len(self.log):
+            self._flush()
+        self._save()
+        raise Interrupted(f"stopped after step {self.step}; nothing is lost. Continue: limbeck distill --resume {self.folder}")
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Let the first Ctrl-C or SIGTERM end the run between two steps; a second one ends it at once."""
+        if self.folder is None or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def ask(number: int, frame: object) -> None:
+            if self._stop.is_set():
+                raise KeyboardInterrupt
+            self._stop.set()
+
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def distil(
+    parts: Parts,
+    *,
+    folder: Path | None = None,
+    hooks: Lifecycle | None = None,
+    report: Callable[[Progress], None] | None = None,
+    start: tuple[checkpoint.Position, dict[str, Tensor]] | None = None,
+) -> Loop:
+    """Run the loop and return it, finished.
+
+    Args:
+        parts: what the run consists of, labels prepared.
+        folder: the run folder, or None to write nothing.
+        hooks: life-cycle hooks, or None.
+        report: called after each flush.
+        start: a checkpoint to continue from.
+    """
+    loop = Loop(parts, folder, hooks, report)
+    if start is not None:
+        loop.restore(*start)
+    loop.run()
+    return loop
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+

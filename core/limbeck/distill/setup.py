@@ -1,0 +1,204 @@
+"""From a configuration to the parts of a run, resolved by name."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+
+from limbeck.augment import Augmentation
+from limbeck.config import RunConfig, Spec
+from limbeck.data import DataSet
+from limbeck.distill.batches import StepBatches
+from limbeck.distill.parameters import SyntheticParameters
+from limbeck.distill.start import starting_images
+from limbeck.errors import PluginError, UsageError
+from limbeck.execution.device import resolve_device
+from limbeck.execution.memory import largest_chunk, parse_bytes, peak_growth
+from limbeck.execution.plan import Plan, comfortable_chunk
+from limbeck.matching import Chunks, Engine, Matcher, MatcherContext, NetworkSource, SourceContext, StepContext
+from limbeck.networks import FunctionalNetwork
+from limbeck.plugins import registry
+from limbeck.seeding import Generators, derive_seed
+from limbeck.synthetic import Formation, LabelProjector, ProjectorContext
+from limbeck.training import TrainData
+
+T = TypeVar("T")
+
+
+@dataclass
+class Parts:
+    """Everything a run consists of."""
+
+    config: RunConfig
+    data: DataSet
+    network: FunctionalNetwork
+    source: NetworkSource
+    matcher: Matcher
+    formation: Formation
+    projector: LabelProjector
+    augmentation: Augmentation | None
+    parameters: SyntheticParameters
+    generators: Generators
+    plan: Plan
+    engine: Engine
+
+    def use(self, plan: Plan) -> None:
+        """Go on under another plan."""
+        self.plan = plan
+        self.engine = type(self.matcher).engine(self.matcher, self.network, plan.chunks)
+
+    def batches(self) -> StepBatches:
+        """Return the next step's images."""
+        return StepBatches(
+            self.data.train,
+            self.parameters,
+            self.formation,
+            self.projector,
+            self.augmentation,
+            self.config.data.batch_real,
+            self.generators,
+        )
+
+    def training_set(self) -> TrainData:
+        """Return the synthetic set as a student would train on it now."""
+        parameters = self.parameters
+        with torch.no_grad():
+            images, labels, _ = self.formation.expand(
+                parameters.images.detach(), parameters.labels, parameters.group, "inner"
+            )
+        return TrainData(images, labels)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a trial step cost: seconds, and bytes of growth where they can be measured."""
+
+    seconds: float
+    growth: int | None
+
+
+def build_network(name: str, data: DataSet, device: torch.device, dtype: torch.dtype) -> FunctionalNetwork:
+    """Build a network by name for one data set's images."""
+    family = registry().create("networks", name)
+    module = family.build(data.spec.shape, data.spec.num_classes)
+    return FunctionalNetwork(module, data.spec.shape, device=device, dtype=dtype, name=name)
+
+
+def set_up(config: RunConfig, data: DataSet, plan: Plan | None = None) -> Parts:
+    """Resolve every name of a configuration and get ready for the first step.
+
+    Args:
+        config: the run.
+        data: real images, on the run's device.
+        plan: reused when a run is resumed; made when None.
+
+    Raises:
+        UsageError: unknown names or options, or parts that do not fit each other.
+    """
+    if config.matcher is None or config.source is None:
+        raise UsageError("nothing to distil: this configuration has no matcher.")
+    device = resolve_device(config.execution.device)
+    generators = Generators(config.seed, device)
+    network = build_network(config.network, data, device, torch.float32)
+    matcher, source = _create("matchers", config.matcher, Matcher), _create("network_sources", config.source, NetworkSource)
+    formation = _create("formations", config.formation, Formation)
+    projector = _create("label_projectors", config.labels, LabelProjector)
+    augmentation = None
+    if config.augmentation is not None:
+        augmentation = _create("augmentations", config.augmentation, Augmentation).for_data(data.spec)
+    images, labels, group = starting_images(config, data.train, generators)
+    parameters = SyntheticParameters(images, labels, group, num_groups=data.train.num_groups)
+    groups = len(parameters.groups)
+    matcher.prepare(MatcherContext(network, data.spec.num_classes, groups, generators.match))
+    plan = plan or first_plan(config, network, device)
+    engine = type(matcher).engine(matcher, network, plan.chunks)
+    parts = Parts(
+        config, data, network, source, matcher, formation, projector, augmentation, parameters, generators, plan, engine
+    )
+    source.prepare(
+        SourceContext(network, config.ipc, generators, data.train, parts.training_set, projector, augmentation)
+    )
+    return parts
+
+
+def prepare_labels(parts: Parts) -> None:
+    """Let the label projector do its work before the first step, and collect what is learned.
+
+    A projector that brings state (on resume) has been given it before.
+    """
+    device = parts.network.device
+    parts.projector.prepare(
+        ProjectorContext(
+            real=parts.data.train,
+            spec=parts.data.spec,
+            network=lambda name: build_network(name or parts.config.network, parts.data, device, parts.network.dtype),
+            seed=derive_seed(parts.config.seed, "labels"),
+            device=device,
+            labels=parts.parameters.labels,
+        )
+    )
+    parts.parameters.make_optimiser(parts.config.optimiser, parts.projector, parts.formation, parts.matcher)
+
+
+def first_plan(config: RunConfig, network: FunctionalNetwork, device: torch.device) -> Plan:
+    """Choose chunks for speed; a memory budget cuts them down later."""
+    chunk = config.execution.chunk or comfortable_chunk(network.largest_activation(), device.type)
+    budget = config.execution.memory
+    return Plan(
+        device=str(device),
+        chunks=Chunks(chunk, chunk, config.execution.second_pass),
+        precision=config.execution.precision,
+        threads=torch.get_num_threads(),
+        memory=parse_bytes(budget) if budget else None,
+    )
+
+
+def fit_to_memory(parts: Parts) -> None:
+    """Cut the plan's chunks down to its memory budget, by measuring trial steps."""
+    if parts.plan.memory is None:
+        return
+    most = max(parts.config.data.batch_real * len(parts.parameters.groups), len(parts.parameters.images))
+
+    def work(chunk: int) -> None:
+        chunks = replace(parts.plan.chunks, real=chunk, synthetic=chunk)
+        _trial(parts, type(parts.matcher).engine(parts.matcher, parts.network, chunks))
+
+    if parts.network.couples_samples:
+        work(most)
+        chunk = most
+    else:
+        chunk = largest_chunk(work, parts.plan.memory, most, parts.network.device)
+    parts.use(replace(parts.plan, chunks=replace(parts.plan.chunks, real=chunk, synthetic=chunk)))
+
+
+def estimate(parts: Parts) -> Estimate:
+    """Take one step that changes nothing and say what it cost."""
+    started = time.perf_counter()
+    growth = peak_growth(lambda: _trial(parts, parts.engine, advance=True), parts.network.device)
+    return Estimate(time.perf_counter() - started, growth)
+
+
+def _trial(parts: Parts, engine: Engine, *, advance: bool = False) -> None:
+    """One step with throw-away random numbers, whose gradients are thrown away too."""
+    before = parts.generators.state_dict()
+    step = StepContext(0, 0, parts.source.num_outer, 0)
+    state = parts.source.state(step)
+    engine.accumulate(parts.batches(), state, step, parts.parameters.groups)
+    if advance:
+        parts.source.advance(step)
+    parts.source.load_state_dict({})
+    parts.parameters.optimiser.zero_grad(set_to_none=True)
+    parts.generators.load_state_dict(before)
+    if parts.network.device.type == "cuda":
+        torch.cuda.synchronize(parts.network.device)
+
+
+def _create(kind: str, spec: Spec, base: type[T]) -> T:
+    component = registry().create(kind, spec.model_dump())
+    if not isinstance(component, base):
+        raise PluginError(f"{kind} '{spec.name}' is {type(component).__name__}, which is no {base.__name__}.")
+    return component
+

@@ -1,0 +1,69 @@
+"""What the synthetic images start from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from limbeck.config import RunConfig
+from limbeck.data import RealData
+from limbeck.errors import DataError, UsageError
+from limbeck.plugins import registry
+from limbeck.seeding import Generators
+from limbeck.synthetic import SyntheticSet
+
+Start = tuple[Tensor, Tensor, Tensor]
+"""Images normalised [n, ch, h, w], labels [n] or [n, C], groups [n] ascending."""
+
+
+def starting_images(config: RunConfig, real: RealData, generators: Generators) -> Start:
+    """Return the images, labels and groups a run starts from.
+
+    Raises:
+        DataError: a class has fewer images than ipc.
+        UsageError: a starting set of another shape.
+    """
+    if config.init.origin == "noise":
+        return _noise(config.ipc, real, generators)
+    if config.init.origin == "file":
+        return _from_file(config, real)
+    spec = config.init.selector
+    if config.init.origin == "selector" and spec is not None:
+        selector = registry().create("selectors", spec.model_dump())
+        chosen = selector.select(real, config.ipc, generators.init)
+        return chosen.images, chosen.labels, chosen.group
+    return _real(config.ipc, real, generators)
+
+
+def _real(ipc: int, real: RealData, generators: Generators) -> Start:
+    short = [group for group, size in enumerate(real.group_sizes) if size < ipc]
+    if short:
+        raise DataError(
+            f"--ipc {ipc} asks for more images than class {short[0]} of '{real.spec.name}' has "
+            f"({real.group_sizes[short[0]]}). Lower --ipc, or type --set init.from=noise."
+        )
+    index = torch.cat([real.sample(group, ipc, generators.init) for group in range(real.num_groups)])
+    return real.take(index), real.labels[index], real.group[index]
+
+
+def _noise(ipc: int, real: RealData, generators: Generators) -> Start:
+    """Standard normal in normalised space; labels are the groups, which must be classes."""
+    group = torch.arange(real.num_groups, device=real.device).repeat_interleave(ipc)
+    images = torch.randn(
+        (len(group), *real.spec.shape), generator=generators.init, device=real.device, dtype=real.dtype
+    )
+    labels = torch.stack([real.labels[real.members(int(g))[0]] for g in range(real.num_groups)])
+    return images, labels[group], group
+
+
+def _from_file(config: RunConfig, real: RealData) -> Start:
+    stored = SyntheticSet.load(str(config.init.path))
+    if stored.spec.shape != real.spec.shape or stored.spec.num_classes != real.spec.num_classes:
+        raise UsageError(
+            f"init.path={config.init.path} holds images of {stored.spec.shape} for {stored.spec.num_classes} classes, "
+            f"but '{real.spec.name}' has {real.spec.shape} for {real.spec.num_classes}."
+        )
+    order = stored.group.argsort(stable=True)
+    images = real.normalise(stored.unit()) if stored.spec != real.spec else stored.normalised()
+    place = {"device": real.device}
+    return images[order].to(real.device, real.dtype), stored.labels[order].to(**place), stored.group[order].to(**place)
