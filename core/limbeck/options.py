@@ -50,7 +50,8 @@ def _one_line(model: type[BaseModel], error: ValidationError, where: str) -> str
         return f"unknown option '{full}'.{guess} Known: {', '.join(sorted(fields)) or 'none'}."
     if first["type"] == "missing":
         return f"option '{full}' is required and was not given."
-    return f"option '{full}' is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}."
+    message = first["msg"].removeprefix("Value error, ")
+    return f"option '{full}' is {first['input']!r}: {message[0].lower()}{message[1:]}."
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
