@@ -59,7 +59,7 @@ def show(kind: str, name: str) -> None:
     entry, tokens = found.find(kind, name)
     _print_facts(entry)
     if entry.kind == "methods":
-        click.echo(describe_method(found.resource(kind, name)))
+        click.echo(describe_method(found.resource(kind, name), entry.name))
     else:
         description, options = describe_target(found, entry, name if tokens else entry.qualified)
         click.echo("\n" + description)

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from limbeck.component import Component
 from limbeck.entries import Entry, import_target
+from limbeck.methods import Rule, read_method
 from limbeck.registry import Registry
 
 BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "a multiple of"}
@@ -40,31 +41,33 @@ def describe_target(found: Registry, entry: Entry, name: str) -> tuple[str, list
     return text, list(_option_rows(target.Options, variant))
 
 
-def describe_method(text: str) -> str:
-    """Return a method file as a person reads it: settings, then each profile's rules and figures."""
-    import yaml
+def describe_method(text: str, name: str) -> str:
+    """Return a method file as a person reads it: settings, then each profile's rules and figures.
 
-    method = yaml.safe_load(text)
-    lines = [f"  {key}: {method[key]}" for key in ("title", "code") if key in method]
-    lines += [f"  - {note}" for note in method.get("notes", ())]
+    Raises:
+        PluginError: the file is not valid.
+    """
+    method = read_method(text, name)
+    lines = [f"  title: {method.title}", *([f"  code: {method.code}"] if method.code else [])]
+    lines += [f"  - {note}" for note in method.notes]
     lines += ["", "settings:"]
-    lines += [f"  {line}" for line in _dump(method.get("settings", {}))]
-    for profile, rules in method.get("profiles", {}).items():
+    lines += [f"  {line}" for line in _dump(method.settings)]
+    for profile, rules in method.profiles.items():
         lines += ["", f"profile {profile}:"]
         lines += [f"  {line}" for rule in rules for line in _rule_lines(rule)]
     return "\n".join(lines)
 
 
-def _rule_lines(rule: Mapping[str, Any]) -> Iterator[str]:
+def _rule_lines(rule: Rule) -> Iterator[str]:
     """Yield one rule of a profile: where it holds, what it sets, what was published for it."""
-    where = ", ".join(f"{key} {value}" for key, value in rule.get("when", {}).items())
+    where = ", ".join(f"{key} {value}" for key, value in rule.when if value is not None)
     yield f"{where or 'always'}:"
-    for line in _dump(rule["set"]) if "set" in rule else ():
+    for line in _dump(rule.settings):
         yield f"  {line}"
-    if figure := rule.get("figure"):
-        spread = f" ± {figure['std']}" if "std" in figure else ""
-        yield f"  published: {figure.get('accuracy')}{spread} % ({figure.get('source', 'no source')})"
-    for deviation in rule.get("deviations", ()):
+    if rule.figure:
+        spread = "" if rule.figure.std is None else f" ± {rule.figure.std}"
+        yield f"  published: {rule.figure.accuracy}{spread} % ({rule.figure.source})"
+    for deviation in rule.deviations:
         yield f"  deviates: {deviation}"
 
 
@@ -72,10 +75,8 @@ def _dump(settings: Mapping[str, Any]) -> list[str]:
     """Write each setting on one line, as it would be typed in a file."""
     import yaml
 
-    flow = {
-        key: yaml.safe_dump(value, default_flow_style=True, width=10**6) for key, value in settings.items()
-    }
-    return [f"{key}: {text.splitlines()[0]}" for key, text in flow.items()]
+    style: dict[str, Any] = {"default_flow_style": True, "sort_keys": False, "width": 10**6}
+    return [f"{key}: {yaml.safe_dump(value, **style).splitlines()[0]}" for key, value in settings.items()]
 
 
 def _option_rows(

@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             error.show()
             return error.exit_code
         where = error.ctx.command_path if error.ctx else "limbeck"
-        return _say(f"{error.format_message().rstrip('.')}. Type '{where} --help'.", error.exit_code)
+        return _say(f"{_sentence(error.format_message())} Type '{where} --help'.", error.exit_code)
     except click.ClickException as error:
         return _say(error.format_message(), error.exit_code)
     except LimbeckError as error:
@@ -156,6 +156,10 @@ def report_failures() -> None:
             click.echo(
                 f"limbeck: warning: the plugin {owner} {failure.reason}. See 'limbeck plugins'.", err=True
             )
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def _say(message: str, status: int) -> int:
