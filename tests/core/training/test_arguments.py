@@ -41,6 +41,20 @@ def test_start_states_need_an_owner_of_the_order(network, data):
         fit(network, start=[state], data=data, lr=0.1, budget=Steps(1))
 
 
+def test_data_are_shared_or_one_per_network(network, data):
+    with pytest.raises(UsageError, match="data: 2 given for 1 networks"):
+        fit(network, start=[0], data=[data, data], lr=0.1, budget=Steps(1))
+
+
+def test_data_of_any_make_must_hold_an_image(network, data):
+    class Empty:
+        labels = data.labels[:0]
+        __len__ = {}.__len__
+
+    with pytest.raises(DataError, match="no image"):
+        fit(network, start=[0], data=Empty(), lr=0.1, budget=Steps(1))
+
+
 @pytest.mark.parametrize("budget", [Steps, Epochs])
 def test_budget_below_zero(budget):
     with pytest.raises(UsageError, match="give 0 or more"):
