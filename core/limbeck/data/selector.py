@@ -1,0 +1,88 @@
+"""Selectors: which real images stand for all of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from limbeck.component import Component
+from limbeck.data.real import RealData
+from limbeck.errors import DataError
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Chosen images, those of a group together and groups in order.
+
+    Attributes:
+        images: normalised [n, ch, h, w], on the real set's device.
+        labels: classes int64 [n], or probabilities [n, C].
+        group: int64 [n].
+        index: where each image lies in the real set, int64 [n]; None when images are no exact copies.
+    """
+
+    images: Tensor
+    labels: Tensor
+    group: Tensor
+    index: Tensor | None = None
+
+
+class Selector(Component, ABC):
+    """Picks the same number of real images from every group."""
+
+    @abstractmethod
+    def select(self, real: RealData, ipc: int, generator: torch.Generator) -> Selection:
+        """Pick ``ipc`` images of every group.
+
+        Args:
+            real: where to pick from.
+            ipc: images per group.
+            generator: owner of every draw.
+
+        Raises:
+            DataError: a group has fewer images than that (see ``check_sizes``).
+        """
+
+
+def check_sizes(real: RealData, ipc: int) -> None:
+    """Refuse to pick more images of a group than it has.
+
+    Raises:
+        DataError: names the first group that is too small, its size and what was asked.
+    """
+    for group, size in enumerate(real.group_sizes):
+        if size < ipc:
+            raise DataError(
+                f"{_title(real, group)} of '{real.spec.name}' has {size} training images, but ipc is {ipc}. "
+                f"Ask for --ipc {min(real.group_sizes)} or less."
+            )
+
+
+def take(real: RealData, index: Tensor) -> Selection:
+    """Return the images at ``index`` (int64 [n], groups in order) as a selection."""
+    return Selection(real.take(index), real.labels[index], real.group[index], index)
+
+
+def draw(real: RealData, counts: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Draw images of each group without replacement.
+
+    Args:
+        real: where to draw from.
+        counts: images wanted of each group; a smaller group gives all it has.
+        generator: owner of the draw.
+
+    Returns:
+        Indices int64 [n], groups in order.
+    """
+    wanted = [(group, count) for group, count in enumerate(counts) if count]
+    return torch.cat([real.sample(group, count, generator) for group, count in wanted])
+
+
+def _title(real: RealData, group: int) -> str:
+    return (
+        f"class {group} ('{real.spec.class_names[group]}')" if real.group is real.labels else f"group {group}"
+    )

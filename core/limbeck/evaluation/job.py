@@ -1,0 +1,127 @@
+"""One network of an evaluation: plain values and tensors in, accuracies out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from limbeck.data import DataSpec, RealData
+from limbeck.evaluation.recipe import Recipe
+from limbeck.networks.functional import FunctionalNetwork
+from limbeck.plugins import registry
+from limbeck.synthetic import LabelProjector, ProjectorContext
+from limbeck.training import Epochs, Samples, TrainData, fit
+
+PROJECTOR = "projector."
+"""Prefix of the label projector's tensors among a job's."""
+
+
+def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Train one network from scratch by a recipe and test it after its last epoch.
+
+    Args:
+        config: ``recipe``, ``seed`` (the only source of chance), ``spec``, ``label_kind``, ``device`` and
+            ``precision`` (a floating-point type of torch; bfloat16 is mixed precision).
+        tensors: ``images`` [n, ch, h, w] (normalised float, or uint8 pixels), ``labels`` [n] or [n, C],
+            ``group`` [n], ``test_images`` uint8 [m, ch, h, w], ``test_labels`` [m], and the label projector's
+            state under ``projector.``.
+
+    Returns:
+        ``accuracy`` in [0, 1], ``per_class`` (None where the test set has none), ``loss``, ``seconds``.
+    """
+    began = time.perf_counter()
+    recipe, spec = Recipe.from_dict(config["recipe"]), DataSpec.from_dict(config["spec"])
+    device = torch.device(config["device"])
+    network = build_network(recipe.network, spec, device)
+    train = _training_data(recipe, spec, tensors, device)
+    test = RealData(tensors["test_images"], tensors["test_labels"], spec, device=device)
+    result = fit(
+        network,
+        start=[config["seed"]],
+        data=train,
+        labels=_projector(recipe, spec, config, tensors, train.labels, device),
+        lr=recipe.lr,
+        momentum=recipe.momentum if recipe.optimiser == "sgd" else 0.0,
+        weight_decay=recipe.weight_decay,
+        budget=Epochs(recipe.epochs),
+        batch_size=recipe.batch_size,
+        optimiser=recipe.optimiser,
+        schedule=recipe.schedule,
+        augmentation=_augmentation(recipe, spec),
+        dtype=getattr(torch, config["precision"]),
+        eval_sets={"test": test},
+    )
+    found = result.metrics[0]["test"]
+    return {
+        "accuracy": found.overall,
+        "per_class": [value if value == value else None for value in found.per_class],
+        "loss": found.loss,
+        "seconds": time.perf_counter() - began,
+    }
+
+
+def build_network(name: str, spec: DataSpec, device: torch.device) -> FunctionalNetwork:
+    """Build a registered network for the images of ``spec``."""
+    module = registry().create("networks", name).build(spec.shape, spec.num_classes)
+    return FunctionalNetwork(module, spec.shape, device=device, name=name)
+
+
+def network_builder(
+    default: str, spec: DataSpec, device: torch.device
+) -> Callable[[str | None], FunctionalNetwork]:
+    """Return what builds a network by name, or ``default`` for None."""
+    return lambda name: build_network(name or default, spec, device)
+
+
+def _training_data(
+    recipe: Recipe, spec: DataSpec, tensors: Mapping[str, Tensor], device: torch.device
+) -> Samples:
+    """Form the training images; pixels stay bytes until a batch is drawn, where the formation allows."""
+    images, labels = tensors["images"], tensors["labels"].to(device)
+    if images.dtype == torch.uint8 and recipe.formation == {"name": "identity"}:
+        return RealData(images, labels, spec, device=device)
+    if images.dtype == torch.uint8:
+        images = RealData(images, labels, spec).normalise(images)
+    formation = registry().create("formations", recipe.formation)
+    with torch.no_grad():
+        images, labels, _ = formation.expand(
+            images.to(device), labels, tensors["group"].to(device), "evaluate"
+        )
+    return TrainData(images, labels)
+
+
+def _projector(
+    recipe: Recipe,
+    spec: DataSpec,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    labels: Tensor,
+    device: torch.device,
+) -> LabelProjector:
+    projector: LabelProjector = registry().create("label_projectors", recipe.labels)
+    state = {
+        key.removeprefix(PROJECTOR): value for key, value in tensors.items() if key.startswith(PROJECTOR)
+    }
+    projector.load_state_dict(state)
+    projector.prepare(
+        ProjectorContext(
+            real=None,
+            spec=spec,
+            network=network_builder(recipe.network, spec, device),
+            seed=config["seed"],
+            device=device,
+            labels=labels,
+            label_kind=config["label_kind"],
+        )
+    )
+    return projector
+
+
+def _augmentation(recipe: Recipe, spec: DataSpec) -> Any:
+    if recipe.augmentation is None:
+        return None
+    return registry().create("augmentations", recipe.augmentation).for_data(spec)

@@ -1,0 +1,66 @@
+"""The evaluation that DC introduced and DSA, DM, DCC and DataDAM kept.
+
+Paper: Zhao, Mopuri and Bilen, "Dataset Condensation with Gradient Matching" (arXiv:2006.05929), section 4.
+Reference code VICO-UoE/DatasetCondensation (MIT), whose counting is kept: ``epochs`` E are E + 1 passes, and
+the learning rate falls to a tenth after floor(E / 2) + 2 of them, with a new optimiser that has no momentum.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from limbeck.config import Spec
+from limbeck.evaluation import Protocol, Recipe
+from limbeck.options import Options as OptionsBase
+
+EPOCHS, EPOCHS_AUGMENTED = 300, 1000
+
+
+class DCProtocol(Protocol):
+    """Train fresh networks with SGD and report the accuracy after the last epoch."""
+
+    class Options(OptionsBase):
+        """The published numbers."""
+
+        epochs: int | None = Field(
+            None, ge=0, description="E, for E + 1 passes; when not given: 1000 with augmentation, else 300"
+        )
+        lr: float = Field(0.01, gt=0, description="learning rate before it falls to a tenth")
+        momentum: float = Field(0.9, ge=0, lt=1)
+        weight_decay: float = Field(5e-4, ge=0)
+        batch_size: int = Field(256, ge=1)
+        augmentation: Spec | None = Field(
+            None, description="of the training images; the set's own when not given, 'none' for none"
+        )
+
+    def recipe(self, network: str, stored: Recipe | None) -> Recipe:
+        """Return the published numbers with the set's own labels and formation."""
+        options = self.options
+        augmentation = self._augmentation(stored)
+        epochs = options.epochs
+        if epochs is None:
+            epochs = EPOCHS if augmentation is None else EPOCHS_AUGMENTED
+        kept = {} if stored is None else {"labels": stored.labels, "formation": stored.formation}
+        return Recipe(
+            network=network,
+            optimiser="sgd",
+            lr=options.lr,
+            momentum=options.momentum,
+            weight_decay=options.weight_decay,
+            epochs=epochs + 1,
+            milestones=(epochs // 2 + 2,),
+            factor=0.1,
+            reset_momentum=True,
+            batch_size=options.batch_size,
+            augmentation=augmentation,
+            protocol=self.name,
+            **kept,
+        )
+
+    def _augmentation(self, stored: Recipe | None) -> dict[str, Any] | None:
+        asked: Spec | None = self.options.augmentation
+        if asked is None:
+            return stored.augmentation if stored else None
+        return None if asked.name == "none" else asked.model_dump()
