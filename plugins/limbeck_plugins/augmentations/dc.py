@@ -68,8 +68,12 @@ class DC(Augmentation):
         return Draw(op, torch.rand(rows, NUM_COLUMNS, generator=generator, device=generator.device))
 
     def apply(self, images: Tensor, draw: Draw) -> Tensor:
-        """Transform normalised images [n, ch, h, w]; the mean of all of them fills what comes into view."""
-        colour = images.mean((0, 2, 3), keepdim=True).to(torch.promote_types(images.dtype, torch.float32))
+        """Transform normalised images [n, ch, h, w].
+
+        The mean colour of all of them, held constant, fills what crop and rotate bring into view.
+        """
+        work = images.detach().to(torch.promote_types(images.dtype, torch.float32))
+        colour = work.mean((2, 3), keepdim=True).mean(0, keepdim=True)
         operations = {
             "crop": lambda batch, u: self._crop(batch, u, colour),
             "scale": self._scale,
