@@ -181,9 +181,8 @@ class Loader:
                 )
 
 
-@functools.cache
-def _loader() -> Loader:
-    """Return this process's loader, with every installed plugin loaded."""
+def load_installed() -> Loader:
+    """Return a new loader with every installed plugin loaded."""
     loader = Loader()
     found = installed()
     loader.load(found.candidates)
@@ -191,6 +190,9 @@ def _loader() -> Loader:
     for name in found.missing:
         loader.registry.fail(Failure(name, name, "is named in LIMBECK_PLUGINS, but is not installed"))
     return loader
+
+
+_loader = functools.cache(load_installed)
 
 
 def registry() -> Registry:

@@ -1,0 +1,66 @@
+"""Fixtures for tests that need plugins of their own."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+import pytest
+
+
+def write_distribution(folder, name, version="1.0", points=None, **modules):
+    """Write an installed distribution into ``folder``: modules, metadata and entry points.
+
+    Without ``points``, each module gets an entry point of its own name.
+    """
+    for module, source in modules.items():
+        (folder / f"{module}.py").write_text(textwrap.dedent(source))
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    points = {module: module for module in modules} if points is None else points
+    lines = [f"{point} = {target}" for point, target in points.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[limbeck]", *lines, ""]))
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A folder to put on the path of another process."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def distribution(site):
+    """Install a fake distribution into ``site``: ``distribution(name, **modules)``."""
+
+    def write(name, **modules):
+        write_distribution(site, name, **modules)
+        return site
+
+    return write
+
+
+@pytest.fixture
+def importable(site, monkeypatch):
+    """Put ``site`` on this process's path, and forget its modules afterwards."""
+    monkeypatch.syspath_prepend(str(site))
+    before = set(sys.modules)
+    yield site
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "") or "").startswith(str(site)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def loose(tmp_path):
+    """Write a loose plugin file: ``loose(source, name="mine.py")``."""
+
+    def write(source, name="mine.py"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(source))
+        return path
+
+    return write
