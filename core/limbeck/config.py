@@ -127,7 +127,8 @@ class RunConfig(Options):
     storage: Literal["float32", "float16", "uint8"] = "float32"
     evaluation: EvaluationSection = EvaluationSection.model_validate({})
     execution: ExecutionSection = ExecutionSection.model_validate({})
-    reference: dict[str, Any] | None = Field(None, description="the published figure for these settings")
+    reference: dict[str, Any] | None = Field(None, description="the figure published for the method's own settings")
+    deviations: tuple[str, ...] = Field((), description="how this run differs from the published settings")
 
     @model_validator(mode="after")
     def _matcher_or_selector(self) -> RunConfig:
@@ -147,7 +148,7 @@ class RunConfig(Options):
 
     def identity(self) -> dict[str, Any]:
         """Return what two runs must share for one to continue the other: all but budget, evaluation, execution."""
-        return {k: v for k, v in self.to_dict().items() if k not in ("budget", "evaluation", "execution", "reference")}
+        return {k: v for k, v in self.to_dict().items() if k not in ("budget", "evaluation", "execution", "reference", "deviations")}
 
 
 def build(*layers: Mapping[str, Any]) -> RunConfig:

@@ -75,7 +75,7 @@ class Inner(NetworkSource):
             budget=Epochs(self._epochs),
             batch_size=self.options.batch_train,
             augmentation=self.context.augmentation,
-            seed=derive_seed(self.context.generators.seed, "train", step.step),
+            seeds=[derive_seed(self.context.generators.seed, "train", step.step)],
         )
         self._current = result.states[0]
 

@@ -1,0 +1,115 @@
+"""Limbeck in Python: what the command line does, on tensors and data sets of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from limbeck.config import merge
+from limbeck.configure import configure
+from limbeck.data import load_dataset
+from limbeck.evaluation import Evaluation, Protocol, Recipe, evaluate_set
+from limbeck.execution.device import resolve_device
+from limbeck.plugins import registry
+from limbeck.runs import run
+from limbeck.synthetic import SyntheticSet
+
+__all__ = ["distill", "evaluate", "load_dataset"]
+
+
+def distill(
+    data: Any = "digits",
+    *,
+    method: str | None = None,
+    matcher: str | None = None,
+    ipc: int = 1,
+    network: str | None = None,
+    profile: str = "published",
+    seed: int = 0,
+    device: str = "auto",
+    run_dir: str | Path | None = None,
+    data_root: str | Path | None = None,
+    **options: Any,
+) -> SyntheticSet:
+    """Distil a data set into ``ipc`` synthetic images per class.
+
+    Without ``run_dir`` nothing is written and nothing printed; global random state is left alone.
+
+    Args:
+        data: a registered name, a pair ``(images [N, ch, h, w], labels [N])``, a torch ``Dataset``, or a pair of
+            those for training and test.
+        method: a method's name (``"dm"``); with ``matcher`` alone the matcher's own method is the start.
+        matcher: a matcher that takes the place of the method's.
+        ipc: images per class, 1 or more.
+        network: which network to look through; the method's when None.
+        profile: ``"published"`` settings, or ``"small"`` ones for a CPU.
+        seed: from which every random number is derived.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``.
+        run_dir: keep a run folder there, with checkpoints, evaluation and report.
+        data_root: where named data sets lie.
+        **options: sections of the configuration, ``budget={"steps": 100}``.
+
+    Raises:
+        UsageError: unknown names or options, values out of range, data that cannot be used.
+        DivergenceError: the loss stopped being finite.
+    """
+    named = {"data": {"name": data}} if isinstance(data, str) else {}
+    given = {"ipc": ipc, "seed": seed, "execution": {"device": device}, **({"network": network} if network else {})}
+    config = configure(method, matcher, profile, merge(merge(named, given), options))
+    finished = run(
+        config,
+        None if isinstance(data, str) else data,
+        folder=None if run_dir is None else Path(run_dir),
+        data_root=None if data_root is None else Path(data_root),
+    )
+    return finished.synthetic
+
+
+def evaluate(
+    synthetic: SyntheticSet | str | Path,
+    data: Any = None,
+    *,
+    protocol: str | Mapping[str, Any] | None = None,
+    network: str | None = None,
+    networks: int = 5,
+    seed: int = 0,
+    device: str = "auto",
+    data_root: str | Path | None = None,
+) -> Evaluation:
+    """Train fresh networks on a synthetic set and test them on real images.
+
+    Args:
+        synthetic: a set, or the folder of one.
+        data: the real data (see ``distill``); the set's own data set by name when None.
+        protocol: a named procedure whose numbers take the place of the set's recipe.
+        network: another network than the recipe's.
+        networks: how many are trained.
+        seed: the evaluation's seed.
+        device: where they train.
+        data_root: where named data sets lie.
+
+    Returns:
+        Accuracies of the last epoch with mean and population standard deviation, in [0, 1].
+
+    Raises:
+        ArtifactError: the folder holds no readable set.
+        UsageError: the set does not fit the data, or its recipe needs a plugin that is not installed.
+    """
+    found = synthetic if isinstance(synthetic, SyntheticSet) else SyntheticSet.load(synthetic)
+    place = resolve_device(device)
+    real = load_dataset(found.spec.name if data is None else data, data_root=data_root, device=place, seed=seed)
+    return evaluate_set(
+        found, real, chosen_recipe(found, protocol, network), networks=networks, seed=seed, device=place
+    )
+
+
+def chosen_recipe(
+    synthetic: SyntheticSet, protocol: str | Mapping[str, Any] | None, network: str | None
+) -> Recipe:
+    """Return the set's own recipe, with a protocol's numbers and another network where they are asked for."""
+    recipe = Recipe.from_dict(synthetic.recipe)
+    if protocol is not None:
+        procedure: Protocol = registry().create("protocols", protocol)
+        recipe = procedure.recipe(network or recipe.network, recipe)
+    return recipe.with_(network=network) if network else recipe

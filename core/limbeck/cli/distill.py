@@ -1,0 +1,114 @@
+"""``limbeck distill``: from a method's name to a folder with images, figures and a report."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+EPILOG = """\b
+Examples:
+  limbeck distill --method dm --ipc 10 --profile small
+  limbeck distill --method dc --data fashion_mnist --data-root data --out runs/dc-fashion
+  limbeck distill -p mine.py --matcher mine --set budget.steps=200
+  limbeck distill --resume runs/dc-fashion                     after Ctrl-C or a crash
+  limbeck distill --resume runs/dc-fashion --steps 4000        a finished run, longer
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option("--method", metavar="NAME", help="Published method to start from; see 'limbeck list methods'.")
+@click.option("--matcher", metavar="NAME", help="Matcher in place of the method's; alone, its own method is the start.")
+@click.option("--data", metavar="NAME", help="Real data set.  [default: digits]")
+@click.option("--ipc", type=int, help="Synthetic images per class.  [default: 1]")
+@click.option("--network", metavar="NAME", help="Network to look through, for example convnet-d3-w32-in.")
+@click.option("--profile", type=click.Choice(["published", "small"]), help="Published settings, or ones for a CPU.")
+@click.option("--seed", type=int, help="Seed of every random number.  [default: 0]")
+@click.option("--steps", type=int, help="Stop after this many updates.")
+@click.option("--seconds", type=float, help="Stop after this much time spent distilling.")
+@click.option("--networks", type=int, help="Networks trained to measure the result; 0 measures nothing.")
+@click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1.  [default: auto]")
+@click.option("--memory", metavar="SIZE", help="Memory the loop may grow by, for example 2GiB.")
+@click.option("--max-per-class", type=int, help="Use at most this many real images a class.")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Settings from a YAML file.")
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One setting, for example optimiser.lr_img=0.1; repeatable.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/METHOD-DATA-ipcN]")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="FOLDER", help="Continue a run, or make a finished one longer.")
+@click.option("--data-root", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $LIMBECK_DATA or data]")
+@click.option("--download", is_flag=True, help="Fetch missing data; without it nothing touches the network.")
+def distill(
+    method: str | None,
+    matcher: str | None,
+    profile: str | None,
+    file: Path | None,
+    pairs: tuple[str, ...],
+    out: Path | None,
+    resume: Path | None,
+    data_root: Path | None,
+    download: bool,
+    **flags: Any,
+) -> None:
+    """Distil a data set into a few synthetic images per class, measure them, and write a report.
+
+    Settings come from the method's file, then --config, then --set and the options here; later ones win. The run
+    folder holds everything: resolved settings, checkpoints, the images, figures, and report.html.
+    """
+    from limbeck.cli.screen import Screen
+    from limbeck.config import assignments, merge, read_yaml
+    from limbeck.configure import configure
+    from limbeck.runs import resumed_config, run
+
+    started = time.perf_counter()
+    settings = merge(merge(read_yaml(file) if file else {}, assignments(pairs)), _settings(flags))
+    if resume is not None:
+        given = {"method": method, "matcher": matcher, "profile": profile, **settings}
+        config = resumed_config(resume, {key: value for key, value in given.items() if value is not None})
+    else:
+        config = configure(method, matcher, profile, settings)
+    title = config.method or (config.matcher.name if config.matcher else "run")
+    folder = resume or out or Path("runs") / f"{title}-{config.data.name}-ipc{config.ipc}"
+    with Screen() as screen:
+        screen.title(config, folder)
+        finished = run(
+            config,
+            folder=folder,
+            resume=resume is not None,
+            data_root=data_root,
+            download=download,
+            cache=cache_folder(),
+            listener=screen.listener(),
+        )
+        screen.done(finished, time.perf_counter() - started)
+
+
+def cache_folder() -> Path:
+    """Return where results that outlive a run are kept: ``$LIMBECK_CACHE`` or ``~/.cache/limbeck``."""
+    import os
+
+    return Path(os.environ.get("LIMBECK_CACHE") or Path.home() / ".cache" / "limbeck")
+
+
+def _settings(flags: dict[str, Any]) -> dict[str, Any]:
+    """Turn the options into nested settings; what was not typed says nothing."""
+    places = {
+        "data": ("data", "name"),
+        "max_per_class": ("data", "max_per_class"),
+        "ipc": ("ipc",),
+        "network": ("network",),
+        "seed": ("seed",),
+        "steps": ("budget", "steps"),
+        "seconds": ("budget", "seconds"),
+        "networks": ("evaluation", "networks"),
+        "device": ("execution", "device"),
+        "memory": ("execution", "memory"),
+    }
+    settings: dict[str, Any] = {}
+    for flag, path in places.items():
+        if flags[flag] is not None:
+            section = settings
+            for part in path[:-1]:
+                section = section.setdefault(part, {})
+            section[path[-1]] = flags[flag]
+    return settings

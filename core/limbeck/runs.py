@@ -1,0 +1,354 @@
+"""A whole run: configuration in, run folder out. Everything is written whole, and any part can be repeated.
+
+A run folder is also an artifact folder. It holds ``config.yaml``, ``plan.json`` and ``environment.json`` before the
+first step, ``checkpoint.safetensors`` and ``log.jsonl`` during it, and the set, ``evaluation.json`` and
+``report.html`` after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save as pack_tensors
+
+from limbeck.config import RunConfig, build, read_yaml
+from limbeck.data import DataSet, load_dataset
+from limbeck.distill import checkpoint
+from limbeck.distill.run import Progress, distil, total_steps
+from limbeck.distill.setup import Estimate, Parts, estimate, fit_to_memory, prepare_labels, set_up
+from limbeck.environment import environment
+from limbeck.errors import UsageError
+from limbeck.evaluation import Evaluation, Protocol, Recipe, evaluate_set, evaluate_with_baselines, save_rows
+from limbeck.events import EvaluationInfo, RunInfo, RunResult
+from limbeck.execution.device import compute_settings, keep_freed_memory, resolve_device
+from limbeck.execution.plan import Plan
+from limbeck.files import folder_lock, write_atomic, write_json
+from limbeck.plugins import registry
+from limbeck.seeding import Generators
+from limbeck.synthetic import SyntheticSet
+from limbeck.synthetic.artifact import TENSORS
+
+CONFIG, PLAN, ENVIRONMENT, INITIAL = "config.yaml", "plan.json", "environment.json", "initial.safetensors"
+CHANGEABLE = ("budget", "evaluation", "execution")
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told what while a run goes on; every part may be left out.
+
+    Attributes:
+        planned: the parts of the run and, before a first step, what a trial step cost.
+        progress: after each flush of losses.
+        network: an evaluation network finished: row label, its number, its accuracy in [0, 1].
+        row: a row of the evaluation finished.
+    """
+
+    planned: Callable[[Parts, Estimate | None], None] = lambda parts, cost: None
+    progress: Callable[[Progress], None] = lambda news: None
+    network: Callable[[str, int, float], None] = lambda label, number, accuracy: None
+    row: Callable[[Evaluation], None] = lambda row: None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run returns: the set, the rows measured with it, and where it is kept."""
+
+    synthetic: SyntheticSet
+    rows: list[Evaluation] = field(default_factory=list)
+    folder: Path | None = None
+
+
+def run(
+    config: RunConfig,
+    data: Any = None,
+    *,
+    folder: Path | None = None,
+    resume: bool = False,
+    data_root: Path | None = None,
+    download: bool = False,
+    cache: Path | None = None,
+    listener: Listener = Listener(),  # noqa: B008  (frozen)
+) -> Finished:
+    """Distil, measure and write a report.
+
+    Args:
+        config: what to do.
+        data: real images in place of the data set that ``config`` names.
+        folder: the run folder; without one nothing is written and nothing is evaluated.
+        resume: continue what ``folder`` holds.
+        data_root: where data sets lie.
+        download: whether missing data may be fetched.
+        cache: folder for results that do not depend on this run, such as the whole data set's.
+        listener: who is told.
+
+    Raises:
+        LimbeckError: anything a user can cause; the folder keeps its last good state.
+    """
+    device = resolve_device(config.execution.device)
+    lock = folder_lock(folder) if folder is not None else contextlib.nullcontext()
+    section = config.execution
+    with lock, compute_settings(device, threads=section.threads, deterministic=section.deterministic):
+        if folder is not None:
+            _claim(folder, config, resume, str(device))
+            if device.type == "cpu":
+                keep_freed_memory()
+        dataset = load_dataset(
+            config.data.name if data is None else data,
+            data_root=data_root,
+            download=download,
+            max_per_class=config.data.max_per_class,
+            device=device,
+            seed=config.seed,
+        )
+        return _run(config, dataset, folder, cache, listener)
+
+
+def resumed_config(folder: Path, changes: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration of a run folder with budget, evaluation or execution changed.
+
+    Raises:
+        UsageError: no run there, or a setting that may not change.
+    """
+    if not (folder / CONFIG).exists():
+        raise UsageError(f"{folder} holds no run to resume: there is no {CONFIG}. Start one with --out {folder}.")
+    fixed = [key for key in changes if key not in CHANGEABLE]
+    if fixed:
+        raise UsageError(
+            f"'{fixed[0]}' cannot change when a run is resumed; only {', '.join(CHANGEABLE)} can. "
+            "Choose another --out for a new run."
+        )
+    stored = read_yaml(folder / CONFIG)
+    if "budget" in changes:
+        stored = {**stored, "budget": {}}
+    return build(stored, changes)
+
+
+def recipe_of(config: RunConfig) -> Recipe:
+    """Return how networks are to be trained on the set this configuration makes."""
+    protocol: Protocol = registry().create("protocols", config.evaluation.protocol.model_dump())
+    recipe = protocol.recipe(config.network, None)
+    return recipe.with_(labels=config.labels.model_dump(), formation=config.formation.model_dump())
+
+
+def _claim(folder: Path, config: RunConfig, resume: bool, device: str) -> None:
+    """Make the folder this run's, or refuse one that holds another's."""
+    holds_run = (folder / CONFIG).exists() or (folder / TENSORS).exists()
+    if holds_run and not resume:
+        raise UsageError(f"{folder} already holds a run. Continue it with --resume {folder}, or choose another --out.")
+    write_atomic(folder / CONFIG, config.to_yaml().encode())
+    write_json(folder / ENVIRONMENT, environment(device))
+
+
+def _run(config: RunConfig, data: DataSet, folder: Path | None, cache: Path | None, listener: Listener) -> Finished:
+    started = time.perf_counter()
+    info = _info(config, folder)
+    hooks = registry().hooks
+    try:
+        if config.matcher is None:
+            hooks.before_run(info)
+            synthetic, steps = _selected(config, data), 0
+        else:
+            parts, start = _prepare(config, data, folder, listener)
+            first = 0 if start is None else start[0].step
+            hooks.before_run(_with_plan(info, parts, first))
+            loop = distil(parts, folder=folder, hooks=hooks, report=listener.progress, start=start)
+            synthetic, steps = _distilled(config, parts, loop.step, loop.seconds), loop.step
+            _write_plan(folder, parts)
+        rows = _keep_and_measure(config, data, synthetic, folder, cache, listener)
+    except BaseException as error:
+        hooks.on_run_error(info, error)
+        raise
+    accuracy = rows[0].mean if rows else None
+    hooks.after_run(
+        info, RunResult(steps, time.perf_counter() - started, len(synthetic), synthetic.bytes, accuracy)
+    )
+    return Finished(synthetic, rows, folder)
+
+
+def _prepare(
+    config: RunConfig, data: DataSet, folder: Path | None, listener: Listener
+) -> tuple[Parts, tuple[checkpoint.Position, dict[str, torch.Tensor]] | None]:
+    """Set up from the folder's plan and checkpoint where they are, else afresh."""
+    start = None if folder is None else checkpoint.load(folder)
+    if start is not None and folder is not None:
+        checkpoint.require_same(start[0], config.identity(), folder)
+    parts = set_up(config, data, _stored_plan(folder) if start is not None else None)
+    if start is not None:
+        parts.projector.load_state_dict(checkpoint.split(start[1], "projector"))
+    prepare_labels(parts)
+    cost = None
+    if start is None:
+        fit_to_memory(parts)
+        if folder is not None:
+            images = {"images": parts.parameters.images.detach().cpu(), "group": parts.parameters.group.cpu()}
+            write_atomic(folder / INITIAL, pack_tensors(images))
+            cost = estimate(parts)
+    _write_plan(folder, parts)
+    listener.planned(parts, cost)
+    return parts, start
+
+
+def _stored_plan(folder: Path | None) -> Plan | None:
+    if folder is None or not (folder / PLAN).exists():
+        return None
+    return Plan.from_dict(json.loads((folder / PLAN).read_text()))
+
+
+def _write_plan(folder: Path | None, parts: Parts) -> None:
+    if folder is not None:
+        write_json(folder / PLAN, parts.plan.to_dict())
+
+
+def _selected(config: RunConfig, data: DataSet) -> SyntheticSet:
+    """Return a selector's choice as a set."""
+    spec = config.selector
+    if spec is None:
+        raise UsageError("nothing to do: this configuration has neither a matcher nor a selector.")
+    selector = registry().create("selectors", spec.model_dump())
+    chosen = selector.select(data.train, config.ipc, Generators(config.seed, data.train.device).init)
+    return SyntheticSet(
+        images=chosen.images.float().cpu(),
+        labels=chosen.labels.cpu(),
+        group=chosen.group.cpu(),
+        spec=data.spec,
+        storage=config.storage,
+        recipe=recipe_of(config).to_dict(),
+        provenance=_provenance(config, 0, 0.0),
+    )
+
+
+def _distilled(config: RunConfig, parts: Parts, steps: int, seconds: float) -> SyntheticSet:
+    """Return the finished set, with everything a student needs."""
+    parameters = parts.parameters
+    state = {f"label_projectors.{parts.projector.name}.{k}": v.cpu() for k, v in parts.projector.state_dict().items()}
+    formed = {f"formations.{parts.formation.name}.{k}": v.detach().cpu() for k, v in parts.formation.parameters().items()}
+    return SyntheticSet(
+        images=parameters.result.float().cpu().clone(),
+        labels=parameters.labels.cpu(),
+        group=parameters.group.cpu(),
+        spec=parts.data.spec,
+        storage=config.storage,
+        recipe=recipe_of(config).to_dict(),
+        provenance=_provenance(config, steps, seconds),
+        component_state={**state, **formed},
+    )
+
+
+def _provenance(config: RunConfig, steps: int, seconds: float) -> dict[str, Any]:
+    used = [
+        ("label_projectors", config.labels.name),
+        ("formations", config.formation.name),
+        ("networks", config.network),
+        *([("matchers", config.matcher.name)] if config.matcher else []),
+        *([("selectors", config.selector.name)] if config.selector else []),
+        *([("augmentations", config.augmentation.name)] if config.augmentation else []),
+    ]
+    entries = [registry().entry(kind, name) for kind, name in used]
+    return {
+        "method": config.method,
+        "settings": config.identity(),
+        "deviations": list(config.deviations),
+        "steps": steps,
+        "seconds": round(seconds, 3),
+        "plugins": [
+            {"kind": e.kind, "name": e.name, "distribution": e.distribution, "version": e.version} for e in entries
+        ],
+    }
+
+
+def _keep_and_measure(
+    config: RunConfig,
+    data: DataSet,
+    synthetic: SyntheticSet,
+    folder: Path | None,
+    cache: Path | None,
+    listener: Listener,
+) -> list[Evaluation]:
+    if folder is None:
+        return []
+    synthetic.save(folder)
+    rows = measure(config, data, synthetic, folder / "networks", cache, listener) if config.evaluation.networks else []
+    if rows:
+        save_rows(folder, rows)
+        figures = {row.label: {"mean": row.mean, "std": row.std, "networks": row.networks} for row in rows}
+        synthetic.with_(figures=figures).save(folder)
+    from limbeck.report import write_report  # matplotlib and jinja2 only when a page is written
+
+    write_report(folder)
+    return rows
+
+
+def measure(
+    config: RunConfig,
+    data: DataSet,
+    synthetic: SyntheticSet,
+    networks_folder: Path | None,
+    cache: Path | None,
+    listener: Listener,
+) -> list[Evaluation]:
+    """Evaluate a set by its recipe, beside the baselines when the configuration asks for them."""
+    section, hooks = config.evaluation, registry().hooks
+    shared: dict[str, Any] = {
+        "networks": section.networks,
+        "seed": config.seed,
+        "device": data.train.device,
+        "dtype": getattr(torch, config.execution.precision),
+        "executor": registry().create("executors", config.execution.executor.model_dump()),
+        "cache": networks_folder,
+    }
+    recipe = Recipe.from_dict(synthetic.recipe)
+
+    def told(row: Evaluation) -> None:
+        hooks.after_evaluation(
+            EvaluationInfo(row.label, row.protocol, row.networks, row.mean, row.std, tuple(row.accuracies))
+        )
+        listener.row(row)
+
+    if section.baselines:
+        return evaluate_with_baselines(
+            synthetic,
+            data,
+            recipe,
+            **shared,
+            whole_cache=cache,
+            on_result=lambda label, number, result: listener.network(label, number, result["accuracy"]),
+            on_row=told,
+        )
+    row = evaluate_set(
+        synthetic,
+        data,
+        recipe,
+        **shared,
+        on_result=lambda number, result: listener.network("synthetic", number, result["accuracy"]),
+    )
+    told(row)
+    return [row]
+
+
+def _info(config: RunConfig, folder: Path | None) -> RunInfo:
+    return RunInfo(
+        folder=None if folder is None else str(folder),
+        method=config.method or "",
+        matcher=config.matcher.name if config.matcher else None,
+        data=config.data.name,
+        ipc=config.ipc,
+        network=config.network,
+        seed=config.seed,
+        first_step=0,
+        total_steps=None,
+        device=str(resolve_device(config.execution.device)),
+        plan={},
+    )
+
+
+def _with_plan(info: RunInfo, parts: Parts, first: int) -> RunInfo:
+    total = total_steps(parts.config.budget, parts.source.num_outer)
+    return replace(info, first_step=first, total_steps=total, plan=parts.plan.to_dict())
+
