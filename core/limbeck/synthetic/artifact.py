@@ -34,7 +34,7 @@ def save(synthetic: SyntheticSet, folder: Path) -> Path:
     tensors = {
         "images": synthetic.stored_images().cpu().contiguous(),
         "labels": synthetic.labels.cpu().contiguous(),
-        "group": synthetic.group.cpu().contiguous(),
+        "group": synthetic.group.cpu().clone(),
         **{name: tensor.detach().cpu().contiguous() for name, tensor in synthetic.component_state.items()},
     }
     manifest = manifest_of(synthetic, tensors)
