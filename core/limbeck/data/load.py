@@ -128,8 +128,7 @@ def _split(whole: Part, seed: int) -> tuple[Part, Part]:
 def _choose(labels: Tensor, count: Callable[[int], int], rng: torch.Generator) -> Tensor:
     """Draw ``count(size)`` images of every class without replacement; indices ascend."""
     chosen = []
-    for label in range(int(labels.max()) + 1):
-        members = (labels == label).nonzero().flatten()
+    for members in torch.split(labels.argsort(stable=True), torch.bincount(labels).tolist()):
         order = torch.randperm(len(members), generator=rng)
         chosen.append(members[order[: count(len(members))]])
     return torch.cat(chosen).sort().values

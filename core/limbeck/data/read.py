@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -111,8 +112,8 @@ def _pixels(image: Any, index: int) -> Tensor:
 
 def _label(label: Any, index: int) -> int:
     try:
-        return int(label)
-    except (TypeError, ValueError):
+        return operator.index(label)
+    except TypeError:
         raise DataError(f"label {index} is {label!r}; give classes as whole numbers from 0.") from None
 
 

@@ -160,6 +160,7 @@ def test_missing_files_say_where_and_what_to_type(tmp_path):
         ([(Image.new("L", (6, 6)), 0), (Image.new("RGB", (6, 6)), 1)], "image 1 is 3x6x6"),
         ([(Image.new("I;16", (6, 6)), 0)], "PIL mode I;16"),
         ([(torch.zeros(1, 6, 6), "dog")], "label 0 is 'dog'"),
+        ([(torch.zeros(1, 6, 6), 0.5)], "label 0 is 0.5"),
         ([torch.zeros(1, 6, 6)], "item 0 of the Dataset is a Tensor"),
         ([], "the Dataset is empty"),
     ],
