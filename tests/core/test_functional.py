@@ -118,6 +118,12 @@ def test_layers_are_listed_by_class():
     assert network().names_of(nn.Dropout) == []
 
 
+def test_the_largest_tensor_of_one_image_is_counted_in_bytes():
+    assert network().largest_activation() == 4 * 4 * 4 * 4
+    assert network(dtype=torch.float64).largest_activation() == 4 * 4 * 4 * 8
+    assert not any(module._forward_hooks for module in network().module.modules())
+
+
 def test_everything_computes_in_the_asked_precision():
     net = network(dtype=torch.float64)
     state = net.initial(rng())

@@ -182,7 +182,7 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def _last_linear(module: nn.Module) -> str:
-    names = [name for name, child in module.named_modules() if isinstance(child, nn.Linear)]
+    names: list[str] = [name for name, child in module.named_modules() if isinstance(child, nn.Linear)]
     if not names:
         raise UsageError(f"{type(module).__name__} has no linear classifier, so it has no embedding to match.")
     return names[-1]
@@ -195,8 +195,9 @@ def _initial_tensors(module: nn.Module, generator: torch.Generator) -> dict[str,
         return {}
     if isinstance(module, nn.modules.conv._ConvNd | nn.Linear):
         return _kaiming(module, generator)
-    if hasattr(module, "draw"):
-        drawn: dict[str, Tensor] = module.draw(generator)
+    draw: Any = getattr(module, "draw", None)
+    if draw is not None:
+        drawn: dict[str, Tensor] = draw(generator)
         return drawn
     if isinstance(module, nn.modules.batchnorm._NormBase | nn.GroupNorm | nn.LayerNorm):
         return {key: _norm_start(key, value) for key, value in own.items()}
