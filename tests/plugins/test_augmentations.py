@@ -309,6 +309,8 @@ def test_nothing_happens_at_strength_zero():
 def test_flip_is_left_out_where_a_mirrored_image_changes_its_class():
     full, named = make_dsa(), registry().create("augmentations", "dsa")
     assert full.for_data(spec(mirror=True)) is full
+    unmoved = make_dc()
+    assert unmoved.for_data(spec(mirror=False)) is unmoved
     fitted = named.for_data(spec(mirror=False))
     assert fitted.operations == [name for name in DSA_OPERATIONS if name != "flip"] and fitted.name == "dsa"
     assert "flip" in make_dsa(flip="on").for_data(spec(mirror=False)).operations
