@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -10,18 +9,16 @@ from torch import Tensor
 
 from limbeck.data import DataSet, RealData
 from limbeck.data.selector import draw
-from limbeck.evaluation.measure import Material, check_fit, make_measurement, material_of
+from limbeck.evaluation.measure import check_fit, make_measurement, material_of
 from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.rows import Evaluation
-from limbeck.execution.executors import Executor, Result
+from limbeck.evaluation.trials import Material, OnNetwork, OnRow, Trial
+from limbeck.execution.executors import Executor
 from limbeck.seeding import generator
 from limbeck.synthetic import SyntheticSet
 
 SMALL = 5000
 """Training images below which the whole set is cheap to train on."""
-
-OnNetwork = Callable[[str, int, Result], None]
-"""Told of a row's label, a network's number in it, and the network's result."""
 
 
 def evaluate_with_baselines(
@@ -37,12 +34,13 @@ def evaluate_with_baselines(
     cache: Path | None = None,
     whole_cache: Path | None = None,
     on_result: OnNetwork | None = None,
-    on_row: Callable[[Evaluation], None] | None = None,
+    on_row: OnRow | None = None,
 ) -> list[Evaluation]:
     """Measure a set, random real images at its number and at its bytes, and the whole real set.
 
     Random rows draw afresh for every network. They and the whole set learn hard labels without a formation,
-    and the whole set has a short recipe of its own, stated in its row.
+    and the whole set has a short recipe of its own, stated in its row. A class with fewer real images than
+    a random row wants gives all it has.
 
     Args:
         synthetic: the set.
@@ -66,30 +64,32 @@ def evaluate_with_baselines(
     """
     check_fit(synthetic.spec, data.spec)
     measurement = make_measurement(data, seed, device, dtype, executor)
-    real, plain = data.train, recipe.with_(labels={"name": "hard"}, formation={"name": "identity"})
     own = material_of(synthetic, data, recipe, measurement)
+    plain = recipe.with_(labels={"name": "hard"}, formation={"name": "identity"})
+    real = by_class(data.train)
     same_number = class_counts(synthetic)
     same_bytes = [images_for_bytes(own.bytes, real)] * real.spec.num_classes
-    everything = _pixels(real, torch.arange(len(real), device=real.device))
-    short, few = whole_recipe(plain, len(real)), whole_networks(networks, len(real), measurement.device)
-    whole_folder = cache if whole_cache is None else whole_cache
-    rows = []
-    for label, how, count, material, folder in (
-        ("synthetic", recipe, networks, lambda _: own, cache),
-        ("random", plain, networks, lambda s: _random(real, same_number, s), cache),
-        ("random_bytes", plain, networks, lambda s: _random(real, same_bytes, s), cache),
-        ("whole", short, few, lambda _: everything, whole_folder),
-    ):
-        rows.append(measurement.row(label, how, count, material, folder, _labelled(on_result, label)))
-        if on_row is not None:
-            on_row(rows[-1])
-    return rows
+    trials = [
+        Trial("synthetic", recipe, networks, lambda _: own),
+        Trial("random", plain, networks, lambda seed: random_material(real, same_number, seed)),
+        Trial("random_bytes", plain, networks, lambda seed: random_material(real, same_bytes, seed)),
+    ]
+    whole = Trial(
+        "whole",
+        whole_recipe(plain, len(real)),
+        whole_networks(networks, len(real), measurement.device),
+        lambda _: _pixels(real, slice(None)),
+    )
+    return [
+        *measurement.rows(trials, cache, on_result, on_row),
+        *measurement.rows([whole], whole_cache or cache, on_result, on_row),
+    ]
 
 
 def whole_recipe(recipe: Recipe, size: int) -> Recipe:
-    """Return the short recipe for a whole real set of ``size`` images: 10 epochs (30 for a small one).
+    """Return the short recipe for a whole real set of ``size`` images: 10 epochs, or 30 for a small one.
 
-    The learning rate falls to a tenth half way; batches are of 256; all else is the protocol's.
+    The learning rate falls to a tenth half way and batches are of 256; all else is the protocol's.
     """
     epochs = 30 if size < SMALL else 10
     return recipe.with_(
@@ -111,28 +111,27 @@ def images_for_bytes(budget: int, real: RealData) -> int:
 
 
 def class_counts(synthetic: SyntheticSet) -> list[int]:
-    """Return the images of each class; soft labels count as the class their group is numbered after."""
+    """Return the images of each class; one with soft labels counts for the class its group is numbered as."""
     classes = synthetic.labels if synthetic.labels.dim() == 1 else synthetic.group
     return torch.bincount(classes, minlength=synthetic.spec.num_classes).tolist()
 
 
-def _random(real: RealData, counts: list[int], seed: int) -> Material:
-    by_class = (
-        real
-        if real.group is real.labels
-        else RealData(real.images, real.labels, real.spec, device=real.device)
-    )
-    return _pixels(real, draw(by_class, counts, generator(seed, "select")))
+def by_class(real: RealData) -> RealData:
+    """Return the same images grouped by their class."""
+    if real.group is real.labels:
+        return real
+    return RealData(real.images, real.labels, real.spec, device=real.device, dtype=real.dtype)
 
 
-def _pixels(real: RealData, index: Tensor) -> Material:
+def random_material(real: RealData, counts: list[int], seed: int) -> Material:
+    """Draw real images of each class for the network of one seed."""
+    return _pixels(real, draw(real, counts, generator(seed, "select")))
+
+
+def _pixels(real: RealData, index: Tensor | slice) -> Material:
     labels = real.labels[index]
-    return Material(real.images[index], labels, labels, real.spec, len(index) * _image_bytes(real))
+    return Material(real.images[index], labels, labels, real.spec, len(labels) * _image_bytes(real))
 
 
 def _image_bytes(real: RealData) -> int:
     return real.images[0].numel() + (1 if real.spec.num_classes <= 256 else 2)
-
-
-def _labelled(on_result: OnNetwork | None, label: str) -> Callable[[int, Result], None] | None:
-    return None if on_result is None else lambda index, result: on_result(label, index, result)

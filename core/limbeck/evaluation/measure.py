@@ -1,116 +1,23 @@
-"""Measuring a set: fresh networks are trained on it by a recipe and tested on real images."""
+"""Measuring a synthetic set: fresh networks are trained on it by a recipe and tested on real images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from limbeck.data import DataSet, DataSpec, RealData
+from limbeck.data import DataSet, DataSpec
 from limbeck.errors import UsageError
-from limbeck.evaluation.job import PROJECTOR, network_builder
+from limbeck.evaluation.job import network_builder
 from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.rows import Evaluation
-from limbeck.execution.executors import Executor, Job, OnResult, Result
+from limbeck.evaluation.trials import Material, Measurement, Trial
+from limbeck.execution.executors import Executor, OnResult
 from limbeck.plugins import registry
 from limbeck.seeding import derive_seed
 from limbeck.synthetic import LabelProjector, ProjectorContext, SyntheticSet
-
-
-@dataclass(frozen=True)
-class Material:
-    """What one network trains on.
-
-    Attributes:
-        images: normalised float [n, ch, h, w], or uint8 pixels.
-        labels: [n] or [n, C].
-        group: int64 [n].
-        spec: how pixels are normalised, those of the test images too.
-        bytes: what it costs to keep.
-        label_kind: of ``labels``.
-        projector: the label projector's tensors.
-    """
-
-    images: Tensor
-    labels: Tensor
-    group: Tensor
-    spec: DataSpec
-    bytes: int
-    label_kind: str = "hard"
-    projector: Mapping[str, Tensor] | None = None
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """How sets are measured, whatever they are.
-
-    Attributes:
-        test: real images the networks are tested on.
-        seed: the evaluation's seed.
-        device: where networks train.
-        dtype: ``torch.float32``, or ``torch.bfloat16`` for mixed precision.
-        executor: runs the networks.
-    """
-
-    test: RealData
-    seed: int
-    device: torch.device
-    dtype: torch.dtype
-    executor: Executor
-
-    def seed_of(self, label: str, network: int) -> int:
-        """Return the seed of one network: all that its chance comes from."""
-        return derive_seed(self.seed, "eval", label, network)
-
-    def row(
-        self,
-        label: str,
-        recipe: Recipe,
-        networks: int,
-        material: Callable[[int], Material],
-        cache: Path | None = None,
-        on_result: OnResult | None = None,
-    ) -> Evaluation:
-        """Train ``networks`` networks, each on ``material(its seed)``, and return what they achieved."""
-        if networks < 1:
-            raise UsageError(f"{networks} evaluation networks were asked for: give 1 or more.")
-        seeds = [self.seed_of(label, network) for network in range(networks)]
-        materials = [material(seed) for seed in seeds]
-        jobs = [
-            self._job(f"{label}, network {position + 1} of {networks}", recipe, seed, own)
-            for position, (seed, own) in enumerate(zip(seeds, materials, strict=True))
-        ]
-        results = self.executor.run(jobs, cache, on_result)
-        return _row(label, recipe, materials[0], results)
-
-    def _job(self, name: str, recipe: Recipe, seed: int, material: Material) -> Job:
-        state = {PROJECTOR + key: value for key, value in (material.projector or {}).items()}
-        return Job(
-            function="limbeck.evaluation.job:train_and_test",
-            config={
-                "recipe": recipe.to_dict(),
-                "seed": seed,
-                "spec": material.spec.to_dict(),
-                "label_kind": material.label_kind,
-                "device": str(self.device),
-                "precision": str(self.dtype).removeprefix("torch."),
-                "versions": {name: version(name) for name in ("limbeck", "torch")},
-            },
-            tensors={
-                "images": material.images,
-                "labels": material.labels,
-                "group": material.group,
-                "test_images": self.test.images,
-                "test_labels": self.test.labels,
-                **state,
-            },
-            name=name,
-        )
 
 
 def evaluate_set(
@@ -152,7 +59,8 @@ def evaluate_set(
     check_fit(synthetic.spec, data.spec)
     measurement = make_measurement(data, seed, device, dtype, executor)
     own = material_of(synthetic, data, recipe, measurement)
-    return measurement.row(label, recipe, networks, lambda _: own, cache, on_result)
+    tell = None if on_result is None else _without_label(on_result)
+    return measurement.rows([Trial(label, recipe, networks, lambda _: own)], cache, tell)[0]
 
 
 def make_measurement(
@@ -164,43 +72,41 @@ def make_measurement(
 
 
 def material_of(synthetic: SyntheticSet, data: DataSet, recipe: Recipe, measurement: Measurement) -> Material:
-    """Return what networks train on for a synthetic set, its label projector made ready once for all."""
-    images, stored = synthetic.normalised(), projector_state(synthetic, recipe.labels["name"])
-    projector: LabelProjector = registry().create("label_projectors", recipe.labels)
-    extra = 0
-    if not stored:
-        device = measurement.device
+    """Return what networks train on for a synthetic set.
+
+    A label projector whose tensors do not travel with the set is made ready here, once for all networks, and
+    its size counts.
+    """
+    state, extra = projector_state(synthetic, recipe.labels["name"]), 0
+    if not state:
+        projector: LabelProjector = registry().create("label_projectors", recipe.labels)
         projector.prepare(
             ProjectorContext(
                 real=data.train,
                 spec=synthetic.spec,
-                network=network_builder(recipe.network, synthetic.spec, device),
+                network=network_builder(recipe.network, synthetic.spec, measurement.device),
                 seed=derive_seed(measurement.seed, "eval", "labels"),
-                device=device,
+                device=measurement.device,
                 labels=synthetic.labels,
                 label_kind=synthetic.label_kind,
             )
         )
-        stored, extra = projector.state_dict(), projector.bytes()
+        state, extra = projector.state_dict(), projector.bytes()
     return Material(
-        images,
-        synthetic.labels,
-        synthetic.group,
-        synthetic.spec,
-        synthetic.bytes + extra,
-        synthetic.label_kind,
-        stored,
+        images=synthetic.normalised(),
+        labels=synthetic.labels,
+        group=synthetic.group,
+        spec=synthetic.spec,
+        bytes=synthetic.bytes + extra,
+        label_kind=synthetic.label_kind,
+        projector=state,
     )
 
 
 def projector_state(synthetic: SyntheticSet, name: str) -> dict[str, Tensor]:
-    """Return the tensors of the label projector that travel with the set, by the projector's own names."""
-    prefix = f"label_projectors.{name}."
-    return {
-        key.removeprefix(prefix): value
-        for key, value in synthetic.component_state.items()
-        if key.startswith(prefix)
-    }
+    """Return the tensors of a label projector that travel with the set, by the projector's own names."""
+    prefix, state = f"label_projectors.{name}.", synthetic.component_state
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 def check_fit(synthetic: DataSpec, real: DataSpec) -> None:
@@ -209,32 +115,14 @@ def check_fit(synthetic: DataSpec, real: DataSpec) -> None:
     Raises:
         UsageError: says what differs.
     """
-    for what, found, asked in (
-        ("images of shape", synthetic.shape, real.shape),
-        ("a number of classes of", synthetic.num_classes, real.num_classes),
-    ):
-        if found != asked:
-            raise UsageError(
-                f"the synthetic set has {what} {found}, but '{real.name}' has {asked}. "
-                f"Name the data it was distilled from: --data {synthetic.name}"
-            )
+    found = [(spec.shape, spec.num_classes) for spec in (synthetic, real)]
+    if found[0] != found[1]:
+        ours, theirs = (f"{'x'.join(map(str, shape))} in {classes} classes" for shape, classes in found)
+        raise UsageError(
+            f"the synthetic set holds images of {ours}, but '{real.name}' has {theirs}. "
+            f"Name the data it was distilled from: --data {synthetic.name}"
+        )
 
 
-def _row(label: str, recipe: Recipe, material: Material, results: Sequence[Result]) -> Evaluation:
-    return Evaluation(
-        label=label,
-        protocol=recipe.protocol,
-        recipe=recipe.to_dict(),
-        accuracies=[result["accuracy"] for result in results],
-        per_class=_mean_per_class([result["per_class"] for result in results]),
-        bytes=material.bytes,
-        images=len(material.images),
-        seconds=sum(result["seconds"] for result in results),
-        label_kind=material.label_kind,
-    )
-
-
-def _mean_per_class(rows: Sequence[Sequence[float | None]]) -> list[float]:
-    """Average over networks; NaN where the test set has none of a class."""
-    table: list[list[Any]] = [[float("nan") if value is None else value for value in row] for row in rows]
-    return [sum(column) / len(column) for column in zip(*table, strict=True)]
+def _without_label(on_result: OnResult) -> Callable[[str, int, dict[str, object]], None]:
+    return lambda _, network, result: on_result(network, result)

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,21 +50,18 @@ class Job:
         """Call the function in this process.
 
         Raises:
-            Exception: what the function raised, naming the job.
+            Exception: what the function raised, with the job's name in its message or its notes.
         """
         module, _, name = self.function.partition(":")
         try:
-            result: Result = getattr(importlib.import_module(module), name)(self.config, self.tensors)
+            result = getattr(importlib.import_module(module), name)(self.config, self.tensors)
+            values: Result = json.loads(json.dumps(result))
+        except LimbeckError as error:
+            raise type(error)(f"{self.name}: {error}") from error.__cause__
         except Exception as error:
-            raise self.blame(error) from error.__cause__
-        return result
-
-    def blame(self, error: Exception) -> Exception:
-        """Return ``error`` with this job's name in its message (errors shown in one line) or its notes."""
-        if isinstance(error, LimbeckError):
-            return type(error)(f"{self.name}: {error}")
-        error.add_note(f"in the job '{self.name}' ({self.function})")
-        return error
+            error.add_note(f"in the job '{self.name}' ({self.function})")
+            raise
+        return values
 
 
 class Executor(Component, ABC):
@@ -95,7 +92,7 @@ class Executor(Component, ABC):
         def finish(index: int, result: Result) -> None:
             if cache is not None:
                 write_json(cache / f"{keys[index]}.json", result)
-            arrive(index, json.loads(json.dumps(result)))
+            arrive(index, result)
 
         for index, key in enumerate(keys):
             stored = None if cache is None else _read(cache / f"{key}.json")
@@ -110,7 +107,7 @@ class Executor(Component, ABC):
         """Run every job and report each result with the job's position, in any order.
 
         Raises:
-            Exception: what the first failing job raised, as ``Job.blame`` returns it.
+            Exception: what the first failing job raised, naming it.
         """
 
 
@@ -145,7 +142,7 @@ def _digest(tensor: Tensor) -> str:
 def _read(path: Path) -> Result | None:
     """Return a stored result, or None where there is none that can be read."""
     try:
-        stored = json.loads(path.read_text())
+        stored: Result = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-    return stored if isinstance(stored, Mapping) else None  # type: ignore[return-value]
+    return stored

@@ -14,3 +14,8 @@ def register_executors(register: Register) -> None:
         "limbeck_plugins.executors.serial:Serial",
         summary="one job after the other, in this process",
     )
+    register(
+        "processes",
+        "limbeck_plugins.executors.processes:Processes",
+        summary="several jobs at once, each in a process of its own",
+    )
