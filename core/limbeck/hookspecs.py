@@ -59,9 +59,9 @@ class Register(Protocol):
 def register_applications(register: Register) -> None:
     """Offer applications: uses that distilled sets are put to.
 
-    Called once per process and before all other hooks, because an application may declare kinds of
-    its own: each ``register_<kind>`` in the module it names as ``hookspecs`` becomes a hook that any
-    plugin may implement.
+    Called once per process, before all other hooks; the return value is ignored. An application may
+    declare kinds of its own: each ``register_<kind>`` in the module it names as ``hookspecs`` becomes a
+    hook that any plugin may implement.
 
     Args:
         register: call as ``register("nas", "package.nas", summary=..., hookspecs="package.nas.hookspecs")``.
@@ -70,7 +70,7 @@ def register_applications(register: Register) -> None:
 
 @hookspec
 def register_augmentations(register: Register) -> None:
-    """Offer augmentations: random changes of images, drawn once for real and synthetic alike.
+    """Offer augmentations: random changes, one draw for real and synthetic images.
 
     Called once per process; the return value is ignored; import nothing here.
 
@@ -148,7 +148,7 @@ def register_matchers(register: Register) -> None:
 
 @hookspec
 def register_methods(register: Register) -> None:
-    """Offer methods: published compositions, each a YAML file under its paper's name.
+    """Offer methods: published compositions under their papers' names.
 
     Called once per process; the return value is ignored; read nothing here.
 
@@ -159,7 +159,7 @@ def register_methods(register: Register) -> None:
 
 @hookspec
 def register_network_sources(register: Register) -> None:
-    """Offer network sources: which network each step looks through, and how it moves.
+    """Offer network sources: which network a step looks through, how it moves.
 
     Called once per process; the return value is ignored; import nothing here.
 

@@ -35,6 +35,7 @@ class Registry:
         self.plugins: list[Plugin] = []
         self.skipped: list[str] = []
         self._failures: list[Failure] = []
+        self._told: set[Failure] = set()
         self._kinds: dict[str, Kind] = {}
         self._offers: dict[str, dict[str, list[Entry]]] = {}
 
@@ -79,6 +80,12 @@ class Registry:
     def failures(self) -> list[Failure]:
         """What was left out and why; names that two third parties offer come last."""
         return [*self._failures, *self._conflicts()]
+
+    def news(self) -> list[Failure]:
+        """Return the failures that this method has not returned before."""
+        fresh = [failure for failure in self.failures if failure not in self._told]
+        self._told.update(fresh)
+        return fresh
 
     def kind(self, asked: str) -> Kind:
         """Return a kind by its plural or singular name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from limbeck.entries import Failure
 from limbeck.errors import PluginError, UnknownNameError, UsageError
 from limbeck.events import CheckpointInfo, RunInfo
@@ -119,7 +120,9 @@ BROKEN = {
 
 
 def source(body):
-    return "from limbeck import hookimpl\n" + "\n".join(line.removeprefix(" " * 8) for line in body.split("\n"))
+    return "from limbeck import hookimpl\n" + "\n".join(
+        line.removeprefix(" " * 8) for line in body.split("\n")
+    )
 
 
 def shipped_names(registry):
@@ -196,7 +199,9 @@ def test_a_name_of_two_third_parties_is_withdrawn_and_can_be_chosen(distribution
     registry = load_installed().registry
     ours = [name for name in registry.names("matchers") if name.endswith("good")]
     assert ours == ["party-one:good", "party-two:good"]
-    with pytest.raises(UnknownNameError, match=r"party-one 1.0 and party-two 1.0; ask for 'party-one:good' or"):
+    with pytest.raises(
+        UnknownNameError, match=r"party-one 1.0 and party-two 1.0; ask for 'party-one:good' or"
+    ):
         registry.load("matchers", "good")
     assert registry.load("matchers", "party-two:good")[0].__module__ == "party_two"
     assert registry.load("matchers", "Party_One:good")[0].__module__ == "party_one"
@@ -256,9 +261,13 @@ def test_two_entry_points_of_one_name_are_reported(site, importable, distributio
 def test_asking_for_what_a_broken_plugin_offered_names_it(loose):
     loader = load_installed()
     loader.load_files([loose(source(BROKEN["raises midway"][0]), "broken.py")])
-    with pytest.raises(UnknownNameError, match=r"'late' is offered by the plugin 'broken' \(broken.py\), which raised"):
+    with pytest.raises(
+        UnknownNameError, match=r"'late' is offered by the plugin 'broken' \(broken.py\), which raised"
+    ):
         loader.registry.load("matchers", "late")
-    with pytest.raises(UnknownNameError, match="left out that may offer it: broken; 'limbeck plugins' says why"):
+    with pytest.raises(
+        UnknownNameError, match="left out that may offer it: broken; 'limbeck plugins' says why"
+    ):
         loader.registry.load("matchers", "unheard")
 
 
@@ -338,7 +347,10 @@ def test_a_hook_of_an_absent_application_is_an_error_of_its_plugin_alone(loose):
     "hook, reason",
     [
         ("register_matchers", "declares the kind 'matchers', which limbeck declares already"),
-        ("before_feeding", "declares the hook 'before_feeding'; an application declares register_<kind> only"),
+        (
+            "before_feeding",
+            "declares the hook 'before_feeding'; an application declares register_<kind> only",
+        ),
     ],
 )
 def test_an_application_cannot_redeclare_or_add_other_hooks(hook, reason, distribution, importable):

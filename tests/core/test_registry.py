@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import Field
+
 from limbeck import Options
 from limbeck.component import Component
 from limbeck.entries import Entry, Kind, singular
 from limbeck.errors import MissingExtraError, PluginError, UnknownNameError, UsageError
 from limbeck.registry import Registry
-from pydantic import Field
 
 
 class Shape(Component):
@@ -67,7 +68,9 @@ def test_the_longest_registered_name_wins(registry, offer):
 
 def test_a_variant_of_a_component_without_variants_is_an_unknown_name(registry, offer):
     offer("plain", Plain)
-    with pytest.raises(UnknownNameError, match=r"unknown shape 'plain-7'. Did you mean 'plain'\? Known: plain."):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown shape 'plain-7'. Did you mean 'plain'\? Known: plain."
+    ):
         registry.load("shapes", "plain-7")
 
 
@@ -83,7 +86,10 @@ def test_create_takes_names_variants_and_mappings(registry, offer):
 @pytest.mark.parametrize(
     "spec, message",
     [
-        ({"name": "shape-5", "sides": 4}, "the name 'shape-5' says sides=5, but the option 'shape.sides' is 4"),
+        (
+            {"name": "shape-5", "sides": 4},
+            "the name 'shape-5' says sides=5, but the option 'shape.sides' is 4",
+        ),
         ({"name": "shape", "side": 4}, r"unknown option 'shape.side'. Did you mean 'sides'\?"),
         ("shape-2", "option 'shape.sides' is 2: input should be greater than or equal to 3"),
         ({"sides": 4}, "a shape needs a name. Type 'limbeck list shapes'"),
@@ -134,10 +140,14 @@ def test_a_missing_library_says_what_to_install(registry, offer, importable, fac
         ("", "faulty.part:Faulty", "it raised ModuleNotFoundError"),
     ],
 )
-def test_a_target_that_does_not_load_is_one_line_with_its_owner(registry, offer, importable, code, target, reason):
+def test_a_target_that_does_not_load_is_one_line_with_its_owner(
+    registry, offer, importable, code, target, reason
+):
     (importable / "faulty.py").write_text(f"{code}\n")
     offer("faulty", target, distribution="third-party")
-    with pytest.raises(PluginError, match=f"the shape 'faulty' of third-party 1.0 could not be loaded: .*{reason}"):
+    with pytest.raises(
+        PluginError, match=f"the shape 'faulty' of third-party 1.0 could not be loaded: .*{reason}"
+    ):
         registry.load("shapes", "faulty")
 
 

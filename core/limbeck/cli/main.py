@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import limbeck
-from limbeck.entries import Failure, import_target
+from limbeck.entries import import_target
 from limbeck.errors import LimbeckError, PluginError
 from limbeck.plugins import is_loaded, load_files, registry
 
@@ -30,7 +30,6 @@ PLUGIN = click.Option(
 
 # From click 8.2 on, a group without a subcommand raises its help page as an error.
 _NO_ARGUMENTS: tuple[type[Exception], ...] = (getattr(click.exceptions, "NoArgsIsHelpError", click.Abort),)
-_reported: set[Failure] = set()
 
 
 class Commands(click.Group):
@@ -149,13 +148,9 @@ def split_plugin_files(args: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def report_failures() -> None:
     """Write one line on standard error for each failure that has not been told yet."""
-    for failure in registry().failures:
-        if failure not in _reported:
-            _reported.add(failure)
-            owner = f"'{failure.name}' ({failure.distribution})"
-            click.echo(
-                f"limbeck: warning: the plugin {owner} {failure.reason}. See 'limbeck plugins'.", err=True
-            )
+    for failure in registry().news():
+        text = f"the plugin '{failure.name}' ({failure.distribution}) {failure.reason}."
+        click.echo(f"limbeck: warning: {text} See 'limbeck plugins'.", err=True)
 
 
 def _sentence(text: str) -> str:

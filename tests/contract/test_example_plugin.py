@@ -1,0 +1,177 @@
+"""The example plugin installs with pip and takes part in everything, like any third party's."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from limbeck import SyntheticSet
+from limbeck.data import DataSpec
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "limbeck-example-plugin"
+MEDIAN = (EXAMPLE / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("hatchling") is None, reason="building the example needs hatchling (make dev)"
+)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Install the example into a folder of its own, without a network."""
+    folder = tmp_path_factory.mktemp("example")
+    options = ["--no-index", "--no-deps", "--no-build-isolation", "--quiet", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "install", *options, "--target", str(folder), str(EXAMPLE)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def limbeck(installed):
+    """Run the command line in a process that sees the installed example."""
+
+    def run(*arguments, status=0, **environment):
+        code = "import sys; from limbeck.cli import main; sys.exit(main())"
+        finished = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(installed), **environment},
+        )
+        assert finished.returncode == status, finished.stderr
+        return finished
+
+    return run
+
+
+@pytest.fixture
+def example(installed, monkeypatch):
+    """Make the example's modules importable here."""
+    monkeypatch.syspath_prepend(str(installed))
+
+
+@pytest.fixture
+def artifact(tmp_path):
+    images = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(6) // 2
+    spec = DataSpec("toy", (1, 4, 4), 3, ("a", "b", "c"), (0.5,), (0.25,), mirror=False)
+    synthetic = SyntheticSet(images, labels, labels, spec, space="unit")
+    synthetic.save(tmp_path / "set")
+    return tmp_path / "set", images
+
+
+def test_it_is_listed_with_its_provenance(limbeck):
+    listed = json.loads(limbeck("plugins", "--json").stdout)
+    [plugin] = [p for p in listed["plugins"] if p["distribution"] == "limbeck-example-plugin"]
+    assert listed["failures"] == []
+    assert plugin["version"] == "0.1.0"
+    assert set(plugin["kinds"]) == {
+        "applications",
+        "commands",
+        "image_measures",
+        "label_projectors",
+        "matchers",
+    }
+    for kind, name in [
+        ("matchers", "moments"),
+        ("label_projectors", "smooth"),
+        ("applications", "example_measures"),
+    ]:
+        entries = {entry["name"]: entry for entry in json.loads(limbeck("list", kind, "--json").stdout)}
+        assert entries[name]["provider"] == "limbeck-example-plugin 0.1.0"
+
+
+def test_its_command_and_its_kind_are_first_class(limbeck):
+    finished = limbeck("--help")
+    assert "example-measure" in finished.stdout.partition("Commands of plugins:")[2]
+    assert [e["name"] for e in json.loads(limbeck("list", "image_measures", "--json").stdout)] == [
+        "brightness",
+        "contrast",
+    ]
+    assert "image_measures" in limbeck("list").stdout
+
+
+def test_its_matcher_explains_itself(limbeck):
+    out = limbeck("show", "matcher", "moments").stdout
+    assert "starts from the method: dm" in out
+    assert "weight  float  0.1      >= 0" in out
+
+
+def test_it_can_be_left_out(limbeck):
+    assert json.loads(limbeck("plugins", "--json", LIMBECK_PLUGINS="").stdout)["skipped"] == [
+        "limbeck-example-plugin"
+    ]
+    finished = limbeck("example-measure", "x", status=2, LIMBECK_PLUGINS="")
+    assert "LIMBECK_PLUGINS leaves out: limbeck-example-plugin" in finished.stderr
+
+
+def test_its_command_measures_a_synthetic_set_with_another_plugins_measure(limbeck, artifact, tmp_path):
+    """The file that its README shows fills the kind that the example declares."""
+    folder, images = artifact
+    (tmp_path / "median.py").write_text(MEDIAN)
+    finished = limbeck("-p", tmp_path / "median.py", "example-measure", folder, "--measure", "median")
+    assert finished.stderr == ""
+    expected = images.flatten(1).median(1).values.view(3, 2).mean(1)
+    measured = [line.split() for line in finished.stdout.splitlines()]
+    assert [label for label, _ in measured] == ["a", "b", "c"]
+    torch.testing.assert_close(torch.tensor([float(v) for _, v in measured]), expected, atol=1e-4, rtol=0)
+
+
+def test_its_command_names_the_measures_there_are(limbeck, artifact):
+    finished = limbeck("example-measure", artifact[0], "--measure", "brightnes", status=2)
+    assert "unknown image measure 'brightnes'. Did you mean 'brightness'?" in finished.stderr
+
+
+def test_moments_are_zero_at_equal_statistics_and_only_there(example):
+    from limbeck_example.matcher import Moments
+
+    from limbeck.matching import StepContext
+
+    matcher = Moments()
+    step = StepContext(0, 0, 1, 0)
+    generator = torch.Generator().manual_seed(0)
+    embedding = torch.randn(8, 5, generator=generator, dtype=torch.float64)
+
+    def moments(rows):
+        return {key: value.mean(0) for key, value in matcher.signal({"embedding": rows}).items()}
+
+    def discrepancy(rows):
+        return float(matcher.discrepancy(moments(rows), moments(embedding), step))
+
+    assert discrepancy(embedding.flip(0)) == pytest.approx(0, abs=1e-20)
+    assert discrepancy(embedding + 1) == pytest.approx(
+        5
+    )  # means move by 1 in 5 coordinates, variances not at all
+    variance = embedding.var(0, unbiased=False)
+    doubled = embedding.mean(0) + 2 * (embedding - embedding.mean(0))
+    assert discrepancy(doubled) == pytest.approx(0.1 * float((3 * variance).square().sum()))
+
+
+@pytest.mark.parametrize("kind", ["hard", "logits", "probabilities"])
+def test_smooth_labels_are_probabilities_around_the_stored_ones(example, kind):
+    from limbeck_example.labels import SmoothLabels
+
+    from limbeck.synthetic import ProjectorContext
+
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    stored = {"hard": torch.arange(6) // 2, "logits": logits, "probabilities": logits.softmax(1)}[kind]
+    spec = DataSpec("toy", (1, 4, 4), 3, ("a", "b", "c"), (0.5,), (0.25,), mirror=False)
+    context = ProjectorContext(None, spec, lambda name: None, 0, torch.device("cpu"), stored, kind)
+    given = {}
+    for epsilon in (0.0, 0.3):
+        projector = SmoothLabels(SmoothLabels.Options(epsilon=epsilon))
+        projector.prepare(context)
+        given[epsilon] = projector.labels(torch.empty(6), torch.arange(6), 0, None)
+    plain = torch.eye(3)[stored] if kind == "hard" else logits.softmax(1)
+    torch.testing.assert_close(given[0.0], plain)
+    torch.testing.assert_close(given[0.3], 0.7 * plain + 0.1)
+    torch.testing.assert_close(given[0.3].sum(1), torch.ones(6))
