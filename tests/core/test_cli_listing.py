@@ -34,7 +34,8 @@ MATCHER = '''
 
     @hookimpl
     def register_matchers(register):
-        register("mine", f"{__name__}:Mine", summary="compares nothing", paper="arXiv:0000.00000", method="dm")
+        facts = {"summary": "compares nothing", "paper": "arXiv:0000.00000", "method": "dm"}
+        register("mine", f"{__name__}:Mine", **facts)
 '''
 COMMAND = '''
     import click
@@ -222,10 +223,12 @@ def test_show_of_a_method_lists_settings_profiles_and_figures(limbeck, loose):
         from limbeck import hookimpl
 
         SETTINGS = {
-            "title": "Mine", "summary": "s", "notes": ["a note"], "settings": {"matcher": {"name": "m", "a": 1}},
+            "title": "Mine", "summary": "s", "notes": ["a note"],
+            "settings": {"matcher": {"name": "m", "a": 1}},
             "profiles": {"published": [
                 {"when": {"data": "digits", "ipc": 1}, "set": {"budget": {"iterations": 3}},
-                 "figure": {"accuracy": 50.0, "std": 0.5, "source": "Table 1"}, "deviations": ["fewer steps"]},
+                 "figure": {"accuracy": 50.0, "std": 0.5, "source": "Table 1"},
+                 "deviations": ["fewer steps"]},
                 {"set": {"seed": 1}}]},
         }
 

@@ -428,8 +428,8 @@ def test_strict_raises_an_observers_error_with_its_name(observed, monkeypatch):
     assert caught.value.__notes__ == ["in the hook after_checkpoint of the plugin 'a' (a.py)"]
 
 
-def test_a_plugin_that_fails_to_register_observes_nothing(observed, loose, monkeypatch):
-    registry, seen = observed("pass")
+def test_a_plugin_that_fails_to_register_observes_nothing(observed, loose):
+    _, seen = observed("pass")
     loader = load_installed()
     broken = OBSERVER.replace("BODY", "pass").replace("NAME", "'c'") + (
         "\n    @hookimpl\n    def register_matchers(register):\n        raise ValueError\n"

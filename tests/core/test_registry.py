@@ -171,7 +171,7 @@ def test_a_resource_is_a_package_file_a_path_or_a_mapping(registry, offer, impor
     offer("mapping", {"a": 1})
     assert {registry.resource("shapes", name) for name in registry.names("shapes")} == {"a: 1\n"}
     offer("absent", "boxed:two.yaml", distribution="third-party")
-    with pytest.raises(PluginError, match="the shape 'absent' of third-party 1.0 could not be loaded"):
+    with pytest.raises(PluginError, match=r"the shape 'absent' of third-party 1.0 could not be loaded"):
         registry.resource("shapes", "absent")
     with pytest.raises(UnknownNameError, match="unknown shape 'path-two'"):
         registry.resource("shapes", "path-two")

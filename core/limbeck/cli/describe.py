@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import click
 from pydantic import BaseModel
@@ -110,7 +111,7 @@ def _type(annotation: Any) -> str:
         return "null"
     if isinstance(annotation, type) and not get_args(annotation):
         return annotation.__name__
-    if type(annotation).__name__ in ("UnionType", "Union") or str(get_origin(annotation)) == "typing.Union":
+    if get_origin(annotation) in (Union, UnionType):
         return " | ".join(_type(part) for part in get_args(annotation))
     return str(annotation).replace("typing.", "")
 
