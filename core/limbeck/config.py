@@ -174,7 +174,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         old, new = _section(key, result.get(key)), _section(key, value)
         if not isinstance(old, Mapping) or not isinstance(new, Mapping):
             result[key] = new
-        elif key in NAMED and "name" in new and new["name"] != old.get("name"):
+        elif key in NAMED and "name" in new and new["name"] != old.get("name", new["name"]):
             result[key] = dict(new)
         else:
             result[key] = merge(old, new)

@@ -157,7 +157,8 @@ def _run(config: RunConfig, data: DataSet, folder: Path | None, cache: Path | No
         else:
             parts, start = _prepare(config, data, folder, listener)
             first = 0 if start is None else start[0].step
-            hooks.before_run(_with_plan(info, parts, first))
+            info = _with_plan(info, parts, first)
+            hooks.before_run(info)
             loop = distil(parts, folder=folder, hooks=hooks, report=listener.progress, start=start)
             synthetic, steps = _distilled(config, parts, loop.step, loop.seconds), loop.step
             _write_plan(folder, parts)
