@@ -223,7 +223,7 @@ def after_steps(first: int, last: int, losses: Sequence[float], seconds: float) 
         first: number of the first step, counted from 0 over the whole run.
         last: number of the last step, inclusive.
         losses: the matcher's loss at each of these steps, ``last - first + 1`` finite numbers.
-        seconds: wall-clock seconds these steps took together.
+        seconds: wall-clock seconds spent distilling so far, those before a resume included.
     """
 
 
@@ -255,11 +255,11 @@ def after_checkpoint(checkpoint: CheckpointInfo) -> None:
 def on_run_error(run: RunInfo, error: BaseException) -> None:
     """Observe a run that ends by an error or by Ctrl-C.
 
-    Called at most once per run on rank 0, instead of ``after_run``; the return value is ignored and the
-    error continues on its way.
+    Called at most once per run on rank 0, instead of ``after_run``, even when nothing was set up yet and
+    ``before_run`` was not called; the return value is ignored and the error continues on its way.
 
     Args:
-        run: what ``before_run`` was told.
+        run: what ``before_run`` was told, or would have been.
         error: what ended the run.
     """
 

@@ -217,11 +217,6 @@ def load_files(paths: Iterable[str | Path]) -> None:
     _loader().load_files(paths)
 
 
-def loaded_files() -> list[str]:
-    """Return the loose plugin files in use, for a process that must load them too."""
-    return [str(path) for path in _loader().files]
-
-
 def _blamed(candidate: Candidate, error: BaseException) -> BaseException:
     """Return an error that names the plugin it comes from."""
     owner = f"the plugin '{candidate.name}' ({candidate.distribution})"

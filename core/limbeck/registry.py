@@ -7,12 +7,12 @@ registered name is a variant, which the component itself turns into options.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from limbeck.component import Component
 from limbeck.entries import Entry, Failure, Kind, Plugin, canonical, import_target, read_target, singular
-from limbeck.errors import PluginError, UnknownNameError, UsageError, unknown_name
+from limbeck.errors import MissingExtraError, PluginError, UnknownNameError, UsageError, unknown_name
 from limbeck.options import parse
 
 if TYPE_CHECKING:
@@ -196,6 +196,29 @@ class Registry:
         if tokens:
             raise self.unknown(entry.kind, name)
         return read_target(entry)
+
+    def require(self, needed: Iterable[Mapping[str, str]]) -> None:
+        """Check that the components a stored set names are installed.
+
+        Args:
+            needed: ``kind``, ``name`` and ``distribution`` of each.
+
+        Raises:
+            MissingExtraError: one is absent; the message says what to install.
+        """
+        for part in needed:
+            kind, name, owner = part["kind"], part["name"], part["distribution"]
+            try:
+                self.find(kind, f"{owner}:{name}")
+            except UnknownNameError as error:
+                how = (
+                    f"Give it with --plugin {owner}"
+                    if owner.endswith(".py")
+                    else f"Type: pip install {owner}"
+                )
+                raise MissingExtraError(
+                    f"the set needs the {singular(kind)} '{name}' of {owner}, which is not installed. {how}"
+                ) from error
 
     def unknown(self, kind: str, asked: str) -> UnknownNameError:
         """Build the error for a name that nobody offers, naming plugins that may have."""

@@ -126,9 +126,32 @@ def test_its_command_measures_a_synthetic_set_with_another_plugins_measure(limbe
     torch.testing.assert_close(torch.tensor([float(v) for _, v in measured]), expected, atol=1e-4, rtol=0)
 
 
-def test_its_command_names_the_measures_there_are(limbeck, artifact):
-    finished = limbeck("example-measure", artifact[0], "--measure", "brightnes", status=2)
+def test_its_kind_names_what_it_has(limbeck):
+    finished = limbeck("show", "image-measure", "brightnes", status=2)
     assert "unknown image measure 'brightnes'. Did you mean 'brightness'?" in finished.stderr
+
+
+def test_it_takes_part_in_a_distillation(limbeck, tmp_path):
+    """Its matcher distils, its projector labels, and both are named in the manifest."""
+    settings = [
+        "matcher.weight=0.3",
+        "labels.name=smooth",
+        "labels.epsilon=0.2",
+        "evaluation.baselines=false",
+        "evaluation.protocol.epochs=1",
+    ]
+    run = ["--matcher", "moments", "--profile", "small", "--network", "convnet-d1-w4-in", "--device", "cpu"]
+    small = ["--steps", "3", "--networks", "1", "--max-per-class", "12"]
+    pairs = [part for setting in settings for part in ("--set", setting)]
+    folder = tmp_path / "run"
+    limbeck("distill", *run, *small, *pairs, "--out", folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    used = {(part["kind"], part["name"]): part for part in manifest["provenance"]["plugins"]}
+    for part in [("matchers", "moments"), ("label_projectors", "smooth")]:
+        assert used[part]["distribution"] == "limbeck-example-plugin"
+        assert used[part]["version"] == "0.1.0"
+    assert manifest["recipe"]["labels"] == {"name": "smooth", "epsilon": 0.2}
+    assert manifest["provenance"]["settings"]["matcher"] == {"name": "moments", "weight": 0.3}
 
 
 def test_moments_are_zero_at_equal_statistics_and_only_there(example):

@@ -10,8 +10,10 @@ import typing
 import pytest
 
 from limbeck import events, hookspecs
+from limbeck import plugins as plugins_module
+from limbeck.api import distill
 from limbeck.lifecycle import Lifecycle
-from limbeck.plugins import load_installed
+from limbeck.plugins import load_files, load_installed
 
 HOOKS = {
     name: function
@@ -131,3 +133,97 @@ def test_registration_takes_what_its_protocol_says(loose):
     given = events.__dict__.pop("seen")
     promised = inspect.signature(hookspecs.Register.__call__)
     assert [str(p) for p in given.parameters.values()] == [str(p) for p in promised.parameters.values()][1:]
+
+
+OBSERVER = """
+    from limbeck import events, hookimpl
+
+    @hookimpl
+    def before_run(run):
+        events.seen.append(("before_run", run))
+
+    @hookimpl
+    def after_steps(first, last, losses, seconds):
+        events.seen.append(("after_steps", first, last, len(losses), seconds))
+
+    @hookimpl
+    def after_evaluation(evaluation):
+        events.seen.append(("after_evaluation", evaluation))
+
+    @hookimpl
+    def after_checkpoint(checkpoint):
+        events.seen.append(("after_checkpoint", checkpoint.step))
+
+    @hookimpl
+    def on_run_error(run, error):
+        events.seen.append(("on_run_error", run, str(error)))
+
+    @hookimpl
+    def after_run(run, result):
+        events.seen.append(("after_run", run, result))
+"""
+SMALL = {
+    "matcher": "distribution",
+    "profile": "small",
+    "network": "convnet-d1-w4-in",
+    "device": "cpu",
+    "execution": {"flush_every": 2},
+    "evaluation": {"networks": 1, "baselines": False, "protocol": {"name": "dc", "epochs": 1}},
+}
+
+
+@pytest.fixture
+def seen(loose, monkeypatch):
+    """Observe what this process does from now on."""
+    told = []
+    monkeypatch.setattr(events, "seen", told, raising=False)
+    plugins_module._loader.cache_clear()
+    load_files([loose(OBSERVER)])
+    yield told
+    plugins_module._loader.cache_clear()
+
+
+def test_a_run_calls_the_life_cycle_hooks_in_order(seen, tmp_path):
+    synthetic = distill("digits", run_dir=tmp_path / "run", budget={"steps": 5}, **SMALL)
+    names = [event[0] for event in seen]
+    assert names[0] == "before_run"
+    assert names[-2:] == ["after_evaluation", "after_run"]
+    assert set(names[1:-2]) == {"after_steps", "after_checkpoint"}
+    blocks = [event[1:] for event in seen if event[0] == "after_steps"]
+    assert [first for first, *_ in blocks] == [0, *(last + 1 for _, last, *_ in blocks[:-1])]
+    assert all(count == last - first + 1 for first, last, count, _ in blocks)
+    assert [seconds for *_, seconds in blocks] == sorted(seconds for *_, seconds in blocks)
+    assert (blocks[-1][1], len(blocks)) == (4, 3)
+    assert [event[1] for event in seen if event[0] == "after_checkpoint"][-1] == 5
+    run, (_, same, result), evaluation = seen[0][1], seen[-1], seen[-2][1]
+    assert run == same
+    assert (run.first_step, run.total_steps, run.matcher, run.device) == (0, 5, "distribution", "cpu")
+    assert (result.steps, result.images, result.bytes) == (5, len(synthetic), synthetic.bytes)
+    assert (result.accuracy, evaluation.networks) == (evaluation.mean, 1)
+    assert plugins_module.registry().failures == []
+
+
+def test_a_run_that_fails_calls_on_run_error_instead_of_after_run(seen, loose):
+    matcher = """
+    from limbeck import hookimpl
+    from limbeck.matching import FeatureMatcher
+
+    class Failing(FeatureMatcher):
+        def taps(self, network):
+            return ["embedding"]
+
+        def signal(self, maps):
+            return {"e": maps["embedding"]}
+
+        def discrepancy(self, syn, real, step):
+            raise ArithmeticError("out of ideas")
+
+    @hookimpl
+    def register_matchers(register):
+        register("failing", f"{__name__}:Failing", method="dm")
+    """
+    load_files([loose(matcher, "failing.py")])
+    with pytest.raises(ArithmeticError, match="out of ideas"):
+        distill("digits", budget={"steps": 5}, **{**SMALL, "matcher": "failing"})
+    assert [event[0] for event in seen] == ["before_run", "on_run_error"]
+    assert seen[1][1:] == (seen[0][1], "out of ideas")

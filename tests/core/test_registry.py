@@ -175,3 +175,19 @@ def test_a_resource_is_a_package_file_a_path_or_a_mapping(registry, offer, impor
         registry.resource("shapes", "absent")
     with pytest.raises(UnknownNameError, match="unknown shape 'path-two'"):
         registry.resource("shapes", "path-two")
+
+
+def test_what_a_stored_set_needs_names_the_distribution_to_install(registry, offer):
+    offer("plain", Plain)
+    offer("round", Plain, distribution="third-party")
+    here = [
+        {"kind": "shapes", "name": "plain", "distribution": "limbeck"},
+        {"kind": "shapes", "name": "round", "distribution": "Third_Party"},
+    ]
+    registry.require(here)
+    for owner, how in [
+        ("other-party", "Type: pip install other-party"),
+        ("mine.py", "Give it with --plugin mine.py"),
+    ]:
+        with pytest.raises(MissingExtraError, match=f"the set needs the shape 'plain' of {owner}, .* {how}$"):
+            registry.require([*here, {"kind": "shapes", "name": "plain", "distribution": owner}])
