@@ -12,7 +12,7 @@ from torch import nn
 from limbeck.errors import UsageError
 from limbeck.networks import FunctionalNetwork
 from limbeck.plugins import registry
-from limbeck_plugins.networks.convnet import ConvNet
+from limbeck_plugins.networks.convnet import ConvNet, MeanPool
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 
@@ -52,7 +52,7 @@ def test_the_authors_parameters_load_by_name(case, shape, width, classes):
 
 def test_blocks_are_conv_norm_activation_pooling():
     kinds = [type(layer) for layer in build(depth=1).features]
-    assert kinds == [nn.Conv2d, nn.GroupNorm, nn.ReLU, nn.AvgPool2d]
+    assert kinds == [nn.Conv2d, nn.GroupNorm, nn.ReLU, MeanPool]
 
 
 def test_instance_norm_treats_every_channel_of_every_image_alone():
@@ -135,3 +135,17 @@ def test_a_network_too_deep_for_the_image_is_refused(shape, depth, deepest):
 def test_group_norm_needs_a_width_that_splits():
     with pytest.raises(UsageError, match="multiple of 4"):
         build(width=6, norm="group")
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 5)])
+def test_mean_pool_equals_average_pooling_to_the_second_derivative(size):
+    maps = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    maps.requires_grad_()
+
+    def up_to_second(pool):
+        pooled = pool(maps)
+        (first,) = torch.autograd.grad(pooled.pow(3).sum(), maps, create_graph=True)
+        return pooled, first, torch.autograd.grad(first.pow(2).sum(), maps)[0]
+
+    for ours, theirs in zip(up_to_second(MeanPool()), up_to_second(nn.AvgPool2d(2)), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)

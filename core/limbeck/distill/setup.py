@@ -149,8 +149,7 @@ def first_plan(config: RunConfig, network: FunctionalNetwork, device: torch.devi
     budget = config.execution.memory
     return Plan(
         device=str(device),
-        chunks=Chunks(chunk, chunk, config.execution.second_pass),
-        precision=config.execution.precision,
+        chunks=Chunks(chunk, chunk, config.execution.second_pass, config.execution.precision),
         threads=torch.get_num_threads(),
         memory=parse_bytes(budget) if budget else None,
     )

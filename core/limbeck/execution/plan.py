@@ -17,8 +17,7 @@ class Plan:
 
     Attributes:
         device: as torch writes it.
-        chunks: images a pass.
-        precision: of real gradients, real features and evaluation.
+        chunks: images a pass, and the precision of real passes.
         threads: CPU threads.
         memory: growth allowed to the loop in bytes, or None.
         changes: what had to change during the run, each with its step.
@@ -26,7 +25,6 @@ class Plan:
 
     device: str
     chunks: Chunks
-    precision: str = "float32"
     threads: int = 1
     memory: int | None = None
     changes: tuple[dict[str, Any], ...] = field(default=())

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from limbeck.component import Component
+from limbeck.execution.device import mixed_precision
 from limbeck.networks import FunctionalNetwork, State
 
 SecondPass = Literal["double_backward", "forward_mode"]
@@ -85,11 +87,13 @@ class Chunks:
         real: images of a real pass.
         synthetic: images of a synthetic pass (it holds two to three times the memory an image).
         second_pass: how the second pass is differentiated; both give the same numbers.
+        real_precision: what real passes are computed in; synthetic ones and distances stay in float32.
     """
 
     real: int
     synthetic: int
     second_pass: SecondPass = "double_backward"
+    real_precision: Literal["float32", "bfloat16"] = "float32"
 
 
 class Matcher(Component, ABC):
@@ -133,6 +137,10 @@ class Engine(ABC):
 
     def __init__(self, network: FunctionalNetwork, chunks: Chunks) -> None:
         self.network, self.chunks = network, chunks
+
+    def real_pass(self) -> AbstractContextManager[None]:
+        """Return the context in which real images go through the network."""
+        return mixed_precision(self.network.device, self.chunks.real_precision)
 
     @abstractmethod
     def accumulate(self, batches: Batches, state: State, step: StepContext, groups: Sequence[int]) -> Tensor:

@@ -77,7 +77,7 @@ class FeatureEngine(Engine):
 
     def accumulate(self, batches: Batches, state: State, step: StepContext, groups: Sequence[int]) -> Tensor:
         """Match all groups in one pass over real and one (or, in chunks, two) over synthetic images."""
-        with torch.no_grad():
+        with torch.no_grad(), self.real_pass():
             real = self._summaries((batches.real(g)[0] for g in groups), state, self.chunks.real)
         parts = [batches.synthetic(g)[0] for g in groups]
         images, counts = torch.cat(parts), [len(part) for part in parts]
@@ -146,7 +146,12 @@ class FeatureEngine(Engine):
         return torch.stack([piece.sum(0) for piece in pieces]).sum(0) / sum(map(len, pieces))
 
     def _signals(self, state: State, images: Tensor) -> Signals:
-        return self.matcher.signal(self.network.features(state, images, self.taps))
+        maps = self.network.features(state, images, self.taps)
+        return self.matcher.signal({tap: self._at_least_float32(value) for tap, value in maps.items()})
+
+    @staticmethod
+    def _at_least_float32(value: Tensor) -> Tensor:
+        return value.float() if value.dtype == torch.bfloat16 else value
 
     def _discrepancies(
         self, syn: Sequence[Signals], real: Sequence[Signals], step: StepContext

@@ -77,14 +77,15 @@ class GradientMatcher(Matcher):
 def cross_entropy(logits: Tensor, labels: Tensor, total: int) -> Tensor:
     """Return the sum of cross-entropies divided by ``total``: a chunk's share of the whole batch's mean.
 
-    Written out, because torch's own function cannot be differentiated in reverse after forward mode.
+    Written out, because torch's own functions cannot be differentiated in reverse after forward mode.
 
     Args:
         logits: [n, C].
         labels: class ids [n], or probabilities [n, C].
         total: images of the whole batch.
     """
-    normaliser = torch.logsumexp(logits, 1)
+    top = logits.detach().amax(1, keepdim=True)
+    normaliser = (logits - top).exp().sum(1).log() + top[:, 0]
     if labels.is_floating_point():
         return (normaliser * labels.sum(1) - (logits * labels).sum(1)).sum() / total
     return (normaliser - logits.gather(1, labels[:, None])[:, 0]).sum() / total
@@ -123,7 +124,9 @@ class GradientEngine(Engine):
             images, labels = batches.real(group)
             total += len(images)
             for part in _parts(len(images), self.chunks.real):
-                for name, grad in self._gradient(state, images[part], labels[part], 1).items():
+                with self.real_pass():
+                    gradients = self._gradient(state, images[part], labels[part], 1)
+                for name, grad in gradients.items():
                     summed[name] = summed[name].add_(grad) if name in summed else grad
         return {name: grad / total for name, grad in summed.items()}
 
@@ -199,8 +202,8 @@ class GradientEngine(Engine):
             weights = {name: forward_ad.make_dual(state[name].detach(), direction[name]) for name in self.used}
             loss = cross_entropy(self._logits({**state, **weights}, inputs[0]), inputs[1], total)
             slope = forward_ad.unpack_dual(loss).tangent
-            wanted = [tensor for tensor in inputs if tensor.requires_grad]
-            grads = torch.autograd.grad(slope, wanted)
+        wanted = [tensor for tensor in inputs if tensor.requires_grad]
+        grads = torch.autograd.grad(slope, wanted)
         return grads[0], grads[1] if len(grads) > 1 else None
 
     def _calibrate(self, batches: Batches, state: State) -> None:

