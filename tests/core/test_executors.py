@@ -222,21 +222,33 @@ def test_a_killed_worker_is_one_line_that_names_the_job(jobs, tmp_path):
     assert len(list((tmp_path / "cache").glob("*.json"))) == 1
 
 
-def test_an_interrupt_ends_workers_in_the_middle_of_their_jobs(jobs, tmp_path):
+@pytest.fixture
+def sleeper(jobs, tmp_path):
+    """A job that sleeps for ten minutes, and what waits for it to begin and returns its process."""
+    folder = tmp_path / "sleeper"
+    folder.mkdir()
+    return jobs("sleep", folder=str(folder)), lambda: int(wait_for(lambda: next(folder.iterdir(), None)).name)
+
+
+def test_an_interrupt_ends_workers_in_the_middle_of_their_jobs(jobs, sleeper):
+    sleep, begun = sleeper
+    pids = []
+
     def interrupt(index, result):
-        wait_for(lambda: next(tmp_path.iterdir(), None))
+        pids.append(begun())
+        assert is_alive(pids[0])
         raise KeyboardInterrupt
 
-    work = [*jobs("count", log=os.devnull), *jobs("sleep", folder=str(tmp_path))]
     with pytest.raises(KeyboardInterrupt):
-        executor("processes", workers=2).run(work, on_result=interrupt)
-    assert not is_alive(int(next(tmp_path.iterdir()).name))
+        executor("processes", workers=2).run([*jobs("count", log=os.devnull), *sleep], on_result=interrupt)
+    assert not is_alive(pids[0])
 
 
-def test_a_worker_ends_by_itself_when_the_other_end_of_its_pipe_is_gone(jobs, tmp_path):
+def test_a_worker_ends_by_itself_when_the_other_end_of_its_pipe_is_gone(sleeper):
+    sleep, begun = sleeper
     with Worker(_settings(1), {}) as worker:
-        worker.give(jobs("sleep", folder=str(tmp_path))[0], {})
-        wait_for(lambda: next(tmp_path.iterdir(), None))
+        worker.give(sleep[0], {})
+        begun()
         worker.connection.close()
         assert worker._process.wait(30) == 0
 

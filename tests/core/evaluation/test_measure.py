@@ -161,6 +161,7 @@ def test_progress_is_told_network_by_network(measure):
 
 SCRIPT = """
 import os, signal, sys, torch
+from pathlib import Path
 from limbeck.data import DataSet, DataSpec, RealData
 from limbeck.evaluation import Recipe, evaluate_set
 from limbeck.synthetic import SyntheticSet
@@ -171,7 +172,8 @@ def measure(cache, on_result=None):
     real = RealData(images, torch.arange(40) % 2, spec)
     chosen = SyntheticSet(real.take(torch.arange(6)), real.labels[:6], real.labels[:6], spec)
     recipe = Recipe(network="convnet-d1-w4-in", epochs=3, augmentation={"name": "dsa"})
-    return evaluate_set(chosen, DataSet(spec, real, real), recipe, networks=3, cache=cache, on_result=on_result)
+    data = DataSet(spec, real, real)
+    return evaluate_set(chosen, data, recipe, networks=3, cache=cache, on_result=on_result)
 """
 KILL = "measure(Path(sys.argv[1]), lambda *_: os.kill(os.getpid(), signal.SIGKILL))"
 
