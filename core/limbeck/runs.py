@@ -20,9 +20,9 @@ from safetensors.torch import save as pack_tensors
 
 from limbeck.config import RunConfig, build, read_yaml
 from limbeck.data import DataSet, load_dataset
-from limbeck.distill import checkpoint
-from limbeck.distill.run import Progress, distil, total_steps
-from limbeck.distill.setup import Estimate, Parts, estimate, fit_to_memory, prepare_labels, set_up
+from limbeck.distillation import checkpoint
+from limbeck.distillation.run import Progress, distil, total_steps
+from limbeck.distillation.setup import Estimate, Parts, estimate, fit_to_memory, prepare_labels, set_up
 from limbeck.environment import environment
 from limbeck.errors import UsageError
 from limbeck.evaluation import Evaluation, Protocol, Recipe, evaluate_set, evaluate_with_baselines, save_rows

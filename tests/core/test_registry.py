@@ -91,7 +91,7 @@ def test_create_takes_names_variants_and_mappings(registry, offer):
             "the name 'shape-5' says sides=5, but the option 'shape.sides' is 4",
         ),
         ({"name": "shape", "side": 4}, r"unknown option 'shape.side'. Did you mean 'sides'\?"),
-        ("shape-2", "option 'shape.sides' is 2: input should be greater than or equal to 3"),
+        ("shape-2", "option 'shape.sides' is 2: must be 3 or more"),
         ({"sides": 4}, "a shape needs a name. Type 'limbeck list shapes'"),
         ("shap", r"unknown shape 'shap'. Did you mean 'shape'\? Known: shape. Type 'limbeck list shapes'"),
         ("nobody:shape", "unknown shape 'nobody:shape'"),

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from limbeck.config import RunConfig
-from limbeck.distill.run import Progress as News
-from limbeck.distill.run import total_steps
-from limbeck.distill.setup import Estimate, Parts
+from limbeck.distillation.run import Progress as News
+from limbeck.distillation.run import total_steps
+from limbeck.distillation.setup import Estimate, Parts
 from limbeck.evaluation import Evaluation
 from limbeck.execution.memory import format_bytes
 from limbeck.runs import Finished, Listener

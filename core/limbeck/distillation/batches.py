@@ -7,7 +7,7 @@ from torch import Tensor
 
 from limbeck.augment import Augmentation, Draw
 from limbeck.data import RealData
-from limbeck.distill.parameters import SyntheticParameters
+from limbeck.distillation.parameters import SyntheticParameters
 from limbeck.seeding import Generators
 from limbeck.synthetic import Formation, LabelProjector
 

@@ -11,9 +11,9 @@ import torch
 from limbeck.augment import Augmentation
 from limbeck.config import RunConfig, Spec
 from limbeck.data import DataSet
-from limbeck.distill.batches import StepBatches
-from limbeck.distill.parameters import SyntheticParameters
-from limbeck.distill.start import starting_images
+from limbeck.distillation.batches import StepBatches
+from limbeck.distillation.parameters import SyntheticParameters
+from limbeck.distillation.start import starting_images
 from limbeck.errors import PluginError, UsageError
 from limbeck.execution.device import resolve_device
 from limbeck.execution.memory import largest_chunk, parse_bytes, peak_growth

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from limbeck.config import BudgetSection
-from limbeck.distill import checkpoint
-from limbeck.distill.log import LossLog
-from limbeck.distill.setup import Parts
+from limbeck.distillation import checkpoint
+from limbeck.distillation.log import LossLog
+from limbeck.distillation.setup import Parts
 from limbeck.errors import LimbeckError
 from limbeck.events import CheckpointInfo
 from limbeck.lifecycle import Lifecycle
