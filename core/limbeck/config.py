@@ -20,6 +20,11 @@ class Spec(BaseModel):
 
     name: str
 
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
     def options(self) -> dict[str, Any]:
         """Return the options without the name."""
         return dict(self.model_extra or {})
@@ -27,6 +32,11 @@ class Spec(BaseModel):
 
 class DataSection(Options):
     """The real data and how much of it each step sees."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
 
     name: str = Field("digits", description="registered data set")
     max_per_class: int | None = Field(None, ge=1, description="keep at most this many training images a class")
@@ -106,6 +116,10 @@ class ExecutionSection(Options):
     flush_every: int = Field(10, ge=1, description="steps between two looks at the losses")
 
 
+CHANGEABLE = ("budget", "evaluation", "execution")
+"""Sections that may differ between the parts of one run."""
+
+
 class RunConfig(Options):
     """Everything that decides a run."""
 
@@ -113,7 +127,7 @@ class RunConfig(Options):
     profile: Literal["published", "small"] = "published"
     seed: int = Field(0, ge=0)
     ipc: int = Field(1, ge=1, description="synthetic images per class")
-    data: DataSection = DataSection()
+    data: DataSection = DataSection.model_validate({})
     network: str = "convnet-d3-w128-in"
     source: Spec | None = None
     init: InitSection = InitSection.model_validate({})
@@ -123,7 +137,7 @@ class RunConfig(Options):
     augmentation: Spec | None = None
     labels: Spec = Spec(name="hard")
     optimiser: OptimiserSection = OptimiserSection.model_validate({})
-    budget: BudgetSection = BudgetSection(iterations=1000)
+    budget: BudgetSection = BudgetSection.model_validate({"iterations": 1000})
     storage: Literal["float32", "float16", "uint8"] = "float32"
     evaluation: EvaluationSection = EvaluationSection.model_validate({})
     execution: ExecutionSection = ExecutionSection.model_validate({})
@@ -133,22 +147,26 @@ class RunConfig(Options):
     @model_validator(mode="after")
     def _matcher_or_selector(self) -> RunConfig:
         if self.matcher is None and self.selector is None:
-            raise ValueError("needs a method, a matcher or a selector: type --method dm, or see 'limbeck list methods'")
+            raise ValueError("no method and no matcher: type for example --method dm; 'limbeck list methods' shows all")
         if self.matcher is not None and self.source is None:
             raise ValueError("a matcher needs a network source: type --set source.name=fresh")
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the configuration as plain JSON values."""
+        """Return the configuration as plain JSON values; what is not set is left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def to_yaml(self) -> str:
-        """Return the configuration as YAML that ``limbeck distill --config`` reads back."""
-        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+        """Return the configuration as YAML that ``limbeck distill --config`` reads back.
+
+        What is not set is written as null, so that it also takes the place of what a method sets.
+        """
+        return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False)
 
     def identity(self) -> dict[str, Any]:
         """Return what two runs must share for one to continue the other: all but budget, evaluation, execution."""
-        return {k: v for k, v in self.to_dict().items() if k not in ("budget", "evaluation", "execution", "reference", "deviations")}
+        free = (*CHANGEABLE, "reference", "deviations")
+        return {key: value for key, value in self.to_dict().items() if key not in free}
 
 
 def build(*layers: Mapping[str, Any]) -> RunConfig:
@@ -164,14 +182,22 @@ def build(*layers: Mapping[str, Any]) -> RunConfig:
 
 
 NAMED = ("source", "matcher", "selector", "formation", "augmentation", "labels", "protocol", "executor")
-"""Sections that are one component; a plain string stands for its name."""
+"""Sections that are one component, whose options mean nothing to another one."""
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge nested settings. A section that names another component starts afresh."""
+    """Merge nested settings, ``over`` winning.
+
+    Where a mapping meets a plain string, the string stands for a name. A section that names another component
+    starts afresh.
+    """
     result = dict(base)
     for key, value in over.items():
-        old, new = _section(key, result.get(key)), _section(key, value)
+        old, new = result.get(key), value
+        if isinstance(old, Mapping) and isinstance(new, str):
+            new = {"name": new}
+        if isinstance(new, Mapping) and isinstance(old, str):
+            old = {"name": old}
         if not isinstance(old, Mapping) or not isinstance(new, Mapping):
             result[key] = new
         elif key in NAMED and "name" in new and new["name"] != old.get("name", new["name"]):
@@ -181,10 +207,15 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _section(key: str, value: Any) -> Any:
-    if key in NAMED and isinstance(value, str):
-        return {"name": value}
-    return {"name": value} if key == "data" and isinstance(value, str) else value
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one mapping from ``section.key`` to value."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found.update(flatten(value, f"{prefix}{key}."))
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
 
 
 def assignments(pairs: Sequence[str]) -> dict[str, Any]:
@@ -201,7 +232,9 @@ def assignments(pairs: Sequence[str]) -> dict[str, Any]:
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
-            raise UsageError(f"--set {pair!r}: the value cannot be read. Quote it, for example 'key=\"text\"'.") from None
+            raise UsageError(
+                f"--set {pair!r}: the value cannot be read. Quote it, for example 'key=\"text\"'."
+            ) from None
         nested: Any = value
         for part in reversed(key.strip().split(".")):
             nested = {part: nested}
@@ -216,11 +249,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UsageError: missing, no YAML, or not a mapping.
     """
     try:
-        value = yaml.safe_load(path.read_text())
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}.") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is no valid YAML: {str(error).splitlines()[0]}.") from None
+        raise UsageError(f"cannot read {path}: {error.strerror}. Give --config a YAML file.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no valid YAML: {yaml_problem(error)}. Correct it there.") from None
     if not isinstance(value, dict):
-        raise UsageError(f"{path} holds no settings: it should be a mapping such as 'ipc: 10'.")
+        raise UsageError(f"{path} holds no settings: write a mapping such as 'ipc: 10'.")
     return value
+
+
+def yaml_problem(error: Exception) -> str:
+    """Say in one line what is wrong with a YAML text, and where."""
+    mark = getattr(error, "problem_mark", None)
+    what = " ".join(str(getattr(error, "problem", None) or error).split())
+    return what if mark is None else f"{what} in line {mark.line + 1}, column {mark.column + 1}"

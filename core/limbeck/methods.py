@@ -6,13 +6,14 @@ A file holds settings common to all data sets, then rules. Rules of the chosen p
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from limbeck.config import merge
-from limbeck.errors import PluginError
+from limbeck.config import merge, yaml_problem
+from limbeck.errors import PluginError, UsageError
 from limbeck.options import parse
 
 
@@ -38,14 +39,15 @@ class When(_Strict):
     """Which runs a rule is for: data set names, and ipc as numbers or ``a..b``; absent means any."""
 
     data: str | list[str] | None = None
-    ipc: int | str | list[int] | None = None
+    ipc: int | Annotated[str, Field(pattern=r"^\d*\.\.\d*$")] | list[int] | None = None
 
     def fits(self, data: str, ipc: int) -> bool:
         """Whether a run on ``data`` at ``ipc`` is meant."""
         return self._fits_data(data) and self._fits_ipc(ipc)
 
     def _fits_data(self, data: str) -> bool:
-        return self.data is None or data in ([self.data] if isinstance(self.data, str) else self.data)
+        named = data.replace("-", "_")
+        return self.data is None or named in ([self.data] if isinstance(self.data, str) else self.data)
 
     def _fits_ipc(self, ipc: int) -> bool:
         if self.ipc is None or isinstance(self.ipc, int | list):
@@ -63,6 +65,21 @@ class Rule(_Strict):
     deviations: list[str] = []
 
 
+@dataclass(frozen=True)
+class Resolved:
+    """What a method's file says about one run.
+
+    Attributes:
+        settings: nested as in ``RunConfig``.
+        figure: what was published for exactly these settings.
+        deviations: how they differ from the published ones.
+    """
+
+    settings: dict[str, Any]
+    figure: Figure | None
+    deviations: list[str]
+
+
 class MethodFile(_Strict):
     """A method as its file states it."""
 
@@ -74,15 +91,22 @@ class MethodFile(_Strict):
     settings: dict[str, Any]
     profiles: dict[str, list[Rule]] = {}
 
-    def resolve(self, profile: str, data: str, ipc: int) -> tuple[dict[str, Any], Figure | None, list[str]]:
-        """Return the settings of a profile for one data set and ipc, the published figure, and deviations."""
+    def resolve(self, profile: str, data: str, ipc: int) -> Resolved:
+        """Return what the file says about a profile for one data set and ipc.
+
+        Raises:
+            UsageError: the file has no such profile; every method has the published one.
+        """
+        known = dict.fromkeys(["published", *self.profiles])
+        if profile not in known:
+            raise UsageError(f"{self.title} has no profile '{profile}'. Known: {', '.join(known)}. Type --profile published.")
         settings, figure, deviations = dict(self.settings), None, list[str]()
         for rule in self.profiles.get(profile, []):
             if rule.when.fits(data, ipc):
                 settings = merge(settings, rule.settings)
                 figure = rule.figure or figure
                 deviations += rule.deviations
-        return settings, figure, deviations
+        return Resolved(settings, figure, deviations)
 
 
 def read_method(text: str, name: str) -> MethodFile:
@@ -94,7 +118,10 @@ def read_method(text: str, name: str) -> MethodFile:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise PluginError(f"method '{name}' is no valid YAML: {str(error).splitlines()[0]}.") from None
+        raise PluginError(f"the file of method '{name}' is no valid YAML: {yaml_problem(error)}.") from None
     if not isinstance(value, dict):
-        raise PluginError(f"method '{name}' holds no settings.")
-    return parse(MethodFile, value, f"methods.{name}")
+        raise PluginError(f"the file of method '{name}' holds no settings.")
+    try:
+        return parse(MethodFile, value, "")
+    except UsageError as error:
+        raise PluginError(f"the file of method '{name}' cannot be used: {error}") from None

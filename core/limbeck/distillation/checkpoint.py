@@ -13,6 +13,7 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as pack_tensors
 from torch import Tensor
 
+from limbeck.config import flatten
 from limbeck.errors import CheckpointError
 from limbeck.files import sha256, write_atomic
 
@@ -73,7 +74,7 @@ def require_same(position: Position, identity: dict[str, Any], folder: Path) -> 
     Raises:
         CheckpointError: names the first setting that differs.
     """
-    found, asked = _flat(position.identity), _flat(identity)
+    found, asked = flatten(position.identity), flatten(identity)
     for key in sorted(found.keys() | asked.keys()):
         if found.get(key) != asked.get(key):
             raise CheckpointError(
@@ -96,12 +97,3 @@ def join(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _data_of(content: bytes) -> bytes:
     (length,) = struct.unpack("<Q", content[:8])
     return content[8 + length :]
-
-
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {path: value}
-    found: dict[str, Any] = {}
-    for key, item in value.items():
-        found.update(_flat(item, f"{path}.{key}" if path else str(key)))
-    return found

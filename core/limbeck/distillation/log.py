@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import DivergenceError
-from limbeck.files import write_atomic
+from limbeck.files import append, write_atomic
 
 NAME = "log.jsonl"
 
@@ -66,8 +66,7 @@ class LossLog:
         rows = [{"step": first + i, "loss": loss, "seconds": round(seconds, 4)} for i, loss in enumerate(losses)]
         self.rows += rows
         if self.path is not None:
-            with self.path.open("a") as stream:
-                stream.writelines(json.dumps(row) + "\n" for row in rows)
+            append(self.path, "".join(json.dumps(row) + "\n" for row in rows))
         self.next_step += len(losses)
         self._pending = []
         return first, losses

@@ -97,8 +97,8 @@ class SyntheticParameters:
         restored: dict[int, dict[str, Tensor]] = {}
         for name, value in state.items():
             if name.startswith("optimiser."):
-                _, index, key = name.split(".", 2)
-                restored.setdefault(int(index), {})[key] = value
+                _, place, key = name.split(".", 2)
+                restored.setdefault(int(place), {})[key] = value
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": restored, "param_groups": groups})
 

@@ -196,7 +196,9 @@ class Loop:
         if len(self.log):
             self._flush()
         self._save()
-        raise Interrupted(f"stopped after step {self.step}; nothing is lost. Continue: limbeck distill --resume {self.folder}")
+        raise Interrupted(
+            f"stopped after step {self.step}; nothing is lost. Continue: limbeck distill --resume {self.folder}"
+        )
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

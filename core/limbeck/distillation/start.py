@@ -65,5 +65,9 @@ def _from_file(config: RunConfig, real: RealData) -> Start:
         )
     order = stored.group.argsort(stable=True)
     images = real.normalise(stored.unit()) if stored.spec != real.spec else stored.normalised()
-    place = {"device": real.device}
-    return images[order].to(real.device, real.dtype), stored.labels[order].to(**place), stored.group[order].to(**place)
+    device = real.device
+    return (
+        images[order].to(device, real.dtype),
+        stored.labels[order].to(device),
+        stored.group[order].to(device),
+    )

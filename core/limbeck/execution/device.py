@@ -28,7 +28,8 @@ def resolve_device(asked: str) -> torch.device:
     except RuntimeError:
         raise UsageError(f"unknown device '{asked}'. Known: auto, cpu, cuda, cuda:N.") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device '{asked}' is not there: {torch.cuda.device_count()} CUDA devices found. Type --device cpu.")
+        found = torch.cuda.device_count()
+        raise UsageError(f"device '{asked}' is not there: {found} CUDA devices found. Type --device cpu.")
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"device '{asked}' is not supported. Known: auto, cpu, cuda, cuda:N.")
     return device

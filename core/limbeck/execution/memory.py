@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -82,13 +83,13 @@ def largest_chunk(work: Callable[[int], object], budget: int, most: int, device:
     """
     work(TRIALS[0])
     sizes = [min(trial, most) for trial in TRIALS]
-    small, large = (peak_growth(lambda chunk=size: work(chunk), device) for size in sizes)  # type: ignore[misc]
+    small, large = (peak_growth(partial(work, size), device) for size in sizes)
     if small is None or large is None:
         return most
     each = max((large - small) / max(sizes[1] - sizes[0], 1), 1.0)
     chunk = min(most, int((budget * AIM - (small - each * sizes[0])) / each))
     while chunk >= 1:
-        grown = peak_growth(lambda: work(chunk), device) or 0
+        grown = peak_growth(partial(work, chunk), device) or 0
         if grown <= budget:
             return chunk
         chunk = min(chunk - 1, int(chunk * budget * AIM / grown))

@@ -97,10 +97,10 @@ class FeatureEngine(Engine):
             real: per group, what is to be matched.
             step: where the run stands.
         """
-        groups = images.split(list(counts))
+        groups = torch.split(images, list(counts))
         if self.whole or len(images) <= self.chunks.synthetic:
             leaf = images.detach().requires_grad_()
-            syn = self._summaries(leaf.split(list(counts)), state, len(images))
+            syn = self._summaries(torch.split(leaf, list(counts)), state, len(images))
             loss, directions = self._discrepancies(syn, real, step)
             outputs = [summary[key] for summary in syn for key in summary]
             inward = [direction[key] for direction in directions for key in direction]

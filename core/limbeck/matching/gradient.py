@@ -119,7 +119,8 @@ class GradientEngine(Engine):
 
     def _real_gradient(self, batches: Batches, state: State, groups: Sequence[int]) -> Gradients:
         """Mean gradient over the real batches of ``groups``, first order, one group in memory at a time."""
-        total, summed = 0, {}
+        total = 0
+        summed: Gradients = {}
         for group in groups:
             images, labels = batches.real(group)
             total += len(images)
@@ -199,9 +200,12 @@ class GradientEngine(Engine):
         self, state: State, inputs: tuple[Tensor, Tensor], total: int, direction: Gradients
     ) -> tuple[Tensor, Tensor | None]:
         with forward_ad.dual_level():
-            weights = {name: forward_ad.make_dual(state[name].detach(), direction[name]) for name in self.used}
+            weights = {
+                name: forward_ad.make_dual(state[name].detach(), direction[name])  # type: ignore[no-untyped-call]
+                for name in self.used
+            }
             loss = cross_entropy(self._logits({**state, **weights}, inputs[0]), inputs[1], total)
-            slope = forward_ad.unpack_dual(loss).tangent
+            slope = forward_ad.unpack_dual(loss).tangent  # type: ignore[no-untyped-call]
         wanted = [tensor for tensor in inputs if tensor.requires_grad]
         grads = torch.autograd.grad(slope, wanted)
         return grads[0], grads[1] if len(grads) > 1 else None

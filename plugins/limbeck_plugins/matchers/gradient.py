@@ -34,7 +34,8 @@ def rowwise_cosine(syn: Tensor, real: Tensor) -> Tensor:
     """
     syn, real = syn.flatten(1), real.flatten(1)
     lengths = syn.norm(dim=1) * real.norm(dim=1)
-    return (1 - (syn * real).sum(1) / (lengths + EPSILON)).sum()
+    cosines: Tensor = (syn * real).sum(1) / (lengths + EPSILON)
+    return (1 - cosines).sum()
 
 
 def ours(syn: Gradients, real: Gradients) -> Tensor:
@@ -50,7 +51,8 @@ def mse(syn: Gradients, real: Gradients) -> Tensor:
 def cos(syn: Gradients, real: Gradients) -> Tensor:
     """One minus the cosine of all weights as a single vector."""
     one, other = (torch.cat([grads[name].flatten() for name in syn]) for grads in (syn, real))
-    return 1 - (one @ other) / (one.norm() * other.norm() + EPSILON)
+    cosine: Tensor = (one @ other) / (one.norm() * other.norm() + EPSILON)
+    return 1 - cosine
 
 
 DISTANCES = {"ours": ours, "mse": mse, "cos": cos}
