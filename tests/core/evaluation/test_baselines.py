@@ -46,9 +46,7 @@ def test_the_first_row_is_the_set_measured_alone(rows, synthetic, data, recipe):
 
 
 def test_the_whole_row_trains_on_every_real_image(rows, data, recipe):
-    everything = SyntheticSet(
-        data.train.take(torch.arange(36)), data.train.labels, data.train.labels, data.spec
-    )
+    everything = SyntheticSet(data.train.take(torch.arange(36)), data.train.labels, data.train.labels, data.spec)
     short = whole_recipe(recipe, 36)
     direct = evaluate_set(everything, data, short, networks=2, label="whole")
     assert rows["whole"].accuracies == direct.accuracies
@@ -100,11 +98,12 @@ def test_random_rows_draw_by_class_whatever_the_groups(rows, synthetic, data, re
 
 
 def test_baselines_learn_hard_labels_beside_a_soft_set(synthetic, data, recipe, rows):
-    soft = synthetic.with_(
-        labels=torch.eye(3)[synthetic.labels] * 0.8 + 0.1 / 1.5, label_kind="probabilities"
-    )
-    again = evaluate_with_baselines(soft, data, recipe, networks=2)
+    labels = torch.eye(3)[synthetic.labels] * 0.7 + 0.1
+    soft = synthetic.with_(labels=labels, label_kind="probabilities")
+    taught = recipe.with_(labels={"name": "teacher", "epochs": 1})
+    again = evaluate_with_baselines(soft, data, taught, networks=2)
     assert [row.label_kind for row in again] == ["probabilities", "hard", "hard", "hard"]
+    assert [row.labels for row in again] == ["teacher", "hard", "hard", "hard"]
     assert again[1].accuracies == rows["random"].accuracies
 
 

@@ -38,9 +38,7 @@ def test_one_network_has_no_standard_error(row):
 
 def test_a_row_says_how_it_was_measured(row):
     stated = row.to_dict()
-    assert {
-        key: stated[key] for key in ("labels", "label_kind", "augmentation", "selection", "networks")
-    } == {
+    assert {key: stated[key] for key in ("labels", "label_kind", "augmentation", "selection", "networks")} == {
         "labels": "hard",
         "label_kind": "hard",
         "augmentation": "dsa",
