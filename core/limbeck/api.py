@@ -8,14 +8,19 @@ from typing import Any
 
 from limbeck.config import merge
 from limbeck.configure import configure
-from limbeck.data import load_dataset
+from limbeck.data import DataSpec, load_dataset
+from limbeck.errors import UsageError
 from limbeck.evaluation import Evaluation, Protocol, Recipe, evaluate_set
 from limbeck.execution.device import resolve_device
 from limbeck.plugins import registry
+from limbeck.preflight import check_installed
 from limbeck.runs import run
 from limbeck.synthetic import SyntheticSet
 
 __all__ = ["distill", "evaluate", "load_dataset"]
+
+CUSTOM = "custom"
+"""What images of no registered data set are called."""
 
 
 def distill(
@@ -54,7 +59,7 @@ def distill(
         UsageError: unknown names or options, values out of range, data that cannot be used.
         DivergenceError: the loss stopped being finite.
     """
-    named = {"data": {"name": data}} if isinstance(data, str) else {}
+    named = {"data": {"name": data if isinstance(data, str) else name_of(data)}}
     given = {"ipc": ipc, "seed": seed, "execution": {"device": device}, **({"network": network} if network else {})}
     config = configure(method, matcher, profile, merge(merge(named, given), options))
     finished = run(
@@ -98,18 +103,42 @@ def evaluate(
     """
     found = synthetic if isinstance(synthetic, SyntheticSet) else SyntheticSet.load(synthetic)
     place = resolve_device(device)
-    real = load_dataset(found.spec.name if data is None else data, data_root=data_root, device=place, seed=seed)
-    return evaluate_set(
-        found, real, chosen_recipe(found, protocol, network), networks=networks, seed=seed, device=place
-    )
+    recipe = chosen_recipe(found, protocol, network)
+    named = real_name(found) if data is None else data
+    real = load_dataset(named, data_root=data_root, device=place, seed=seed)
+    return evaluate_set(found, real, recipe, networks=networks, seed=seed, device=place)
 
 
-def chosen_recipe(
-    synthetic: SyntheticSet, protocol: str | Mapping[str, Any] | None, network: str | None
-) -> Recipe:
-    """Return the set's own recipe, with a protocol's numbers and another network where they are asked for."""
+def name_of(data: Any) -> str:
+    """Return what data held in memory are called."""
+    spec = getattr(data, "spec", None)
+    return spec.name if isinstance(spec, DataSpec) else CUSTOM
+
+
+def real_name(synthetic: SyntheticSet) -> str:
+    """Return the name of the real data a set stands for.
+
+    Raises:
+        UsageError: they were given in memory and have no name.
+    """
+    if synthetic.spec.name == CUSTOM:
+        raise UsageError(
+            "this set was distilled from images given in Python, which have no name. Type --data NAME, or "
+            "limbeck.evaluate(set, data) in Python."
+        )
+    return synthetic.spec.name
+
+
+def chosen_recipe(synthetic: SyntheticSet, protocol: str | Mapping[str, Any] | None, network: str | None) -> Recipe:
+    """Return the set's own recipe, with a protocol's numbers and another network where they are asked for.
+
+    Raises:
+        UsageError: an unknown name or option, or a component of a plugin that is not installed.
+    """
     recipe = Recipe.from_dict(synthetic.recipe)
     if protocol is not None:
         procedure: Protocol = registry().create("protocols", protocol)
         recipe = procedure.recipe(network or recipe.network, recipe)
-    return recipe.with_(network=network) if network else recipe
+    recipe = recipe.with_(network=network) if network else recipe
+    check_installed(recipe, synthetic.provenance)
+    return recipe

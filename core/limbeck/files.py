@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -11,14 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from limbeck.errors import UsageError
+from limbeck.errors import LimbeckError, UsageError
 
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` so that a reader sees the old file or the new one, never a part.
 
     Raises:
-        UsageError: the place cannot be written (no permission, a file in the way, disk full).
+        UsageError: the place cannot be written (no permission, a file in the way).
+        LimbeckError: it could be, but not now (disk full).
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -31,7 +33,27 @@ def write_atomic(path: Path, content: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise UsageError(f"cannot write {path}: {error.strerror}. Choose another place with --out.") from error
+        raise _cannot_write(path, error) from error
+
+
+def append(path: Path, text: str) -> None:
+    """Add ``text`` at the end of a file.
+
+    Raises:
+        LimbeckError: the place cannot be written, as for ``write_atomic``.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> LimbeckError:
+    """Say why a file cannot be written; only a place that will never do is a wrong request."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        return LimbeckError(f"cannot write {path}: {error.strerror}. Make room, or choose another place with --out.")
+    return UsageError(f"cannot write {path}: {error.strerror}. Choose another place with --out.")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -53,19 +75,30 @@ def content_key(value: Any) -> str:
 def folder_lock(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process; the kernel frees it however the process ends.
 
+    A folder that was made for this and in which nothing was written is removed again.
+
     Raises:
         UsageError: the folder cannot be made, or another process holds it.
     """
+    path, is_new = folder / ".lock", not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / ".lock").open("a+")
+        stream = path.open("a+")
     except OSError as error:
         raise UsageError(f"cannot use {folder}: {error.strerror}. Choose another place with --out.") from error
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.stat().st_ino != os.fstat(stream.fileno()).st_ino:
+                raise BlockingIOError  # another run removed the folder and made it again meanwhile
         except OSError:
             raise UsageError(
                 f"{folder} is in use by another run. Wait for it to end, or choose another place with --out."
             ) from None
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                if is_new and list(folder.iterdir()) == [path]:
+                    path.unlink()
+                    folder.rmdir()

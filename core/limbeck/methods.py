@@ -99,7 +99,7 @@ class MethodFile(_Strict):
         """
         known = dict.fromkeys(["published", *self.profiles])
         if profile not in known:
-            raise UsageError(f"{self.title} has no profile '{profile}'. Known: {', '.join(known)}. Type --profile published.")
+            raise UsageError(f"{self.title} has no profile '{profile}'. Known: {', '.join(known)}.")
         settings, figure, deviations = dict(self.settings), None, list[str]()
         for rule in self.profiles.get(profile, []):
             if rule.when.fits(data, ipc):

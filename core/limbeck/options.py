@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from limbeck.errors import UsageError, closest
 
@@ -50,19 +51,52 @@ def _one_line(model: type[BaseModel], error: ValidationError, where: str) -> str
         return f"unknown option '{full}'.{guess} Known: {', '.join(sorted(fields)) or 'none'}."
     if first["type"] == "missing":
         return f"option '{full}' is required and was not given."
-    message = first["msg"].removeprefix("Value error, ")
-    return f"option '{full}' is {first['input']!r}: {message[0].lower()}{message[1:]}."
+    problem = _problem(first)
+    if not full:
+        return f"{problem}."
+    given = "" if isinstance(first["input"], Mapping) else f" is {first['input']!r}"
+    return f"option '{full}'{given}: {problem}."
+
+
+def _problem(error: ErrorDetails) -> str:
+    """Say what is allowed, in plain words where pydantic's assume Python."""
+    wording = WORDING.get(error["type"])
+    if wording is not None:
+        return wording.format(**error.get("ctx", {}))
+    message = error["msg"].removeprefix("Value error, ")
+    return message[0].lower() + message[1:]
+
+
+WORDING = {
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be {le} or less",
+    "literal_error": "must be {expected}",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "string_type": "must be text",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "dict_type": "must be settings such as {{key: value}}",
+    "model_type": "must be settings such as {{key: value}}",
+}
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """List the field names of the (possibly nested) model that ``path`` leads to."""
+    """List the field names of the (possibly nested) model that ``path`` leads to, as users type them."""
     current: type[BaseModel] = model
     for part in path:
-        field = current.model_fields.get(str(part))
-        annotation = field.annotation if field else None
+        fields = {field.alias or name: field for name, field in current.model_fields.items()}
+        annotation = fields[str(part)].annotation if str(part) in fields else None
         candidates = [annotation, *getattr(annotation, "__args__", ())]
         nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
         if not nested:
             break
         current = nested[0]
-    return list(current.model_fields)
+    return [field.alias or name for name, field in current.model_fields.items()]

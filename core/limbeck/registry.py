@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from limbeck.lifecycle import Lifecycle
 
 
+SECTIONS = {
+    "network_sources": "source",
+    "label_projectors": "labels",
+    "protocols": "evaluation.protocol",
+    "executors": "execution.executor",
+}
+"""Where a run's configuration holds a component's options, when that is not named like the kind."""
+
+
 class Registry:
     """Components by kind and name.
 
@@ -170,7 +179,9 @@ class Registry:
             UsageError: a name or option that is not understood, or an option that contradicts the variant.
         """
         given = {"name": spec} if isinstance(spec, str) else dict(spec)
-        what = singular(self.kind(kind).name).replace(" ", "_")
+        plural = self.kind(kind).name
+        what = singular(plural).replace(" ", "_")
+        where = SECTIONS.get(plural, what)
         name = given.pop("name", None)
         if not isinstance(name, str):
             raise UsageError(f"a {what} needs a name. Type 'limbeck list {kind}' to see them.")
@@ -179,9 +190,9 @@ class Registry:
             if variant[option] != given[option]:
                 raise UsageError(
                     f"the name '{name}' says {option}={variant[option]!r}, but the option "
-                    f"'{what}.{option}' is {given[option]!r}. Drop one of them."
+                    f"'{where}.{option}' is {given[option]!r}. Drop one of them."
                 )
-        component = cls(parse(cls.Options, {**variant, **given, **forced}, what))
+        component = cls(parse(cls.Options, {**variant, **given, **forced}, where))
         component.name = name
         return component
 
@@ -211,11 +222,7 @@ class Registry:
             try:
                 self.find(kind, f"{owner}:{name}")
             except UnknownNameError as error:
-                how = (
-                    f"Give it with --plugin {owner}"
-                    if owner.endswith(".py")
-                    else f"Type: pip install {owner}"
-                )
+                how = f"Give it with --plugin {owner}" if owner.endswith(".py") else f"Type: pip install {owner}"
                 raise MissingExtraError(
                     f"the set needs the {singular(kind)} '{name}' of {owner}, which is not installed. {how}"
                 ) from error
@@ -227,9 +234,7 @@ class Registry:
         for failure in self._failures:
             if any((kind, bare) == (k, _key(n)) for k, n in failure.offers):
                 owner = f"the plugin '{failure.name}' ({failure.distribution})"
-                return UnknownNameError(
-                    f"the {what} '{asked}' is offered by {owner}, which {failure.reason}."
-                )
+                return UnknownNameError(f"the {what} '{asked}' is offered by {owner}, which {failure.reason}.")
         hint = f"Type 'limbeck list {kind}' to see them."
         if broken := sorted({f.name for f in self._failures}):
             hint += f" Plugins left out that may offer it: {', '.join(broken)}; 'limbeck plugins' says why."

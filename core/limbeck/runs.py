@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from typing import Any
 import torch
 from safetensors.torch import save as pack_tensors
 
-from limbeck.config import RunConfig, build, read_yaml
+from limbeck.config import CHANGEABLE, RunConfig, build, flatten, merge, read_yaml
+from limbeck.configure import configure
 from limbeck.data import DataSet, load_dataset
-from limbeck.distillation import checkpoint
+from limbeck.distillation import checkpoint, log
 from limbeck.distillation.run import Progress, distil, total_steps
 from limbeck.distillation.setup import Estimate, Parts, estimate, fit_to_memory, prepare_labels, set_up
 from limbeck.environment import environment
@@ -31,12 +32,12 @@ from limbeck.execution.device import compute_settings, keep_freed_memory, resolv
 from limbeck.execution.plan import Plan
 from limbeck.files import folder_lock, write_atomic, write_json
 from limbeck.plugins import registry
+from limbeck.preflight import check_names
 from limbeck.seeding import Generators
 from limbeck.synthetic import SyntheticSet
 from limbeck.synthetic.artifact import TENSORS
 
 CONFIG, PLAN, ENVIRONMENT, INITIAL = "config.yaml", "plan.json", "environment.json", "initial.safetensors"
-CHANGEABLE = ("budget", "evaluation", "execution")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def run(
     data_root: Path | None = None,
     download: bool = False,
     cache: Path | None = None,
-    listener: Listener = Listener(),  # noqa: B008  (frozen)
+    listener: Listener = Listener(),
 ) -> Finished:
     """Distil, measure and write a report.
 
@@ -91,14 +92,13 @@ def run(
     Raises:
         LimbeckError: anything a user can cause; the folder keeps its last good state.
     """
-    device = resolve_device(config.execution.device)
-    lock = folder_lock(folder) if folder is not None else contextlib.nullcontext()
     section = config.execution
-    with lock, compute_settings(device, threads=section.threads, deterministic=section.deterministic):
-        if folder is not None:
-            _claim(folder, config, resume, str(device))
-            if device.type == "cpu":
-                keep_freed_memory()
+    device = resolve_device(section.device)
+    check_names(config, recipe_of(config), data)
+    if folder is not None and device.type == "cpu":
+        keep_freed_memory()
+    claim = contextlib.nullcontext() if folder is None else _claimed(folder, config, resume, str(device))
+    with claim, compute_settings(device, threads=section.threads, deterministic=section.deterministic):
         dataset = load_dataset(
             config.data.name if data is None else data,
             data_root=data_root,
@@ -114,20 +114,20 @@ def resumed_config(folder: Path, changes: Mapping[str, Any]) -> RunConfig:
     """Return the configuration of a run folder with budget, evaluation or execution changed.
 
     Raises:
-        UsageError: no run there, or a setting that may not change.
+        UsageError: no run there, or a setting that may not change is another than it was.
     """
     if not (folder / CONFIG).exists():
         raise UsageError(f"{folder} holds no run to resume: there is no {CONFIG}. Start one with --out {folder}.")
-    fixed = [key for key in changes if key not in CHANGEABLE]
-    if fixed:
-        raise UsageError(
-            f"'{fixed[0]}' cannot change when a run is resumed; only {', '.join(CHANGEABLE)} can. "
-            "Choose another --out for a new run."
-        )
     stored = read_yaml(folder / CONFIG)
-    if "budget" in changes:
-        stored = {**stored, "budget": {}}
-    return build(stored, changes)
+    merged = merge({**stored, "budget": {}} if "budget" in changes else stored, changes)
+    found, asked = (flatten(build(settings).identity()) for settings in (stored, merged))
+    for key in {**found, **asked}:
+        if found.get(key) != asked.get(key):
+            raise UsageError(
+                f"'{key}' cannot change when a run is resumed: it is {found.get(key)}, and {asked.get(key)} was asked. "
+                f"Only {', '.join(CHANGEABLE)} can; for a new run choose another folder with --out."
+            )
+    return configure(settings=merged)
 
 
 def recipe_of(config: RunConfig) -> Recipe:
@@ -137,13 +137,26 @@ def recipe_of(config: RunConfig) -> Recipe:
     return recipe.with_(labels=config.labels.model_dump(), formation=config.formation.model_dump())
 
 
-def _claim(folder: Path, config: RunConfig, resume: bool, device: str) -> None:
-    """Make the folder this run's, or refuse one that holds another's."""
-    holds_run = (folder / CONFIG).exists() or (folder / TENSORS).exists()
-    if holds_run and not resume:
-        raise UsageError(f"{folder} already holds a run. Continue it with --resume {folder}, or choose another --out.")
-    write_atomic(folder / CONFIG, config.to_yaml().encode())
-    write_json(folder / ENVIRONMENT, environment(device))
+@contextlib.contextmanager
+def _claimed(folder: Path, config: RunConfig, resume: bool, device: str) -> Iterator[None]:
+    """Hold the folder for this run, or refuse one that holds another's.
+
+    A new run that fails before there is anything to continue or to look at leaves nothing behind.
+    """
+    with folder_lock(folder):
+        if not resume and any((folder / name).exists() for name in (CONFIG, TENSORS)):
+            raise UsageError(
+                f"{folder} already holds a run. Continue it with --resume {folder}, or choose another --out."
+            )
+        try:
+            write_atomic(folder / CONFIG, config.to_yaml().encode())
+            write_json(folder / ENVIRONMENT, environment(device))
+            yield
+        except BaseException:
+            if not resume and not any((folder / name).exists() for name in (TENSORS, checkpoint.NAME, log.NAME)):
+                for name in (CONFIG, ENVIRONMENT, PLAN, INITIAL):
+                    (folder / name).unlink(missing_ok=True)
+            raise
 
 
 def _run(config: RunConfig, data: DataSet, folder: Path | None, cache: Path | None, listener: Listener) -> Finished:
@@ -167,9 +180,7 @@ def _run(config: RunConfig, data: DataSet, folder: Path | None, cache: Path | No
         hooks.on_run_error(info, error)
         raise
     accuracy = rows[0].mean if rows else None
-    hooks.after_run(
-        info, RunResult(steps, time.perf_counter() - started, len(synthetic), synthetic.bytes, accuracy)
-    )
+    hooks.after_run(info, RunResult(steps, time.perf_counter() - started, len(synthetic), synthetic.bytes, accuracy))
     return Finished(synthetic, rows, folder)
 
 
@@ -229,7 +240,9 @@ def _distilled(config: RunConfig, parts: Parts, steps: int, seconds: float) -> S
     """Return the finished set, with everything a student needs."""
     parameters = parts.parameters
     state = {f"label_projectors.{parts.projector.name}.{k}": v.cpu() for k, v in parts.projector.state_dict().items()}
-    formed = {f"formations.{parts.formation.name}.{k}": v.detach().cpu() for k, v in parts.formation.parameters().items()}
+    formed = {
+        f"formations.{parts.formation.name}.{k}": v.detach().cpu() for k, v in parts.formation.parameters().items()
+    }
     return SyntheticSet(
         images=parameters.result.float().cpu().clone(),
         labels=parameters.labels.cpu(),
@@ -243,6 +256,7 @@ def _distilled(config: RunConfig, parts: Parts, steps: int, seconds: float) -> S
 
 
 def _provenance(config: RunConfig, steps: int, seconds: float) -> dict[str, Any]:
+    trained_with = recipe_of(config).augmentation
     used = [
         ("label_projectors", config.labels.name),
         ("formations", config.formation.name),
@@ -250,8 +264,9 @@ def _provenance(config: RunConfig, steps: int, seconds: float) -> dict[str, Any]
         *([("matchers", config.matcher.name)] if config.matcher else []),
         *([("selectors", config.selector.name)] if config.selector else []),
         *([("augmentations", config.augmentation.name)] if config.augmentation else []),
+        *([("augmentations", trained_with["name"])] if trained_with else []),
     ]
-    entries = [registry().entry(kind, name) for kind, name in used]
+    entries = [registry().entry(kind, name) for kind, name in dict.fromkeys(used)]
     return {
         "method": config.method,
         "settings": config.identity(),
@@ -352,4 +367,3 @@ def _info(config: RunConfig, folder: Path | None) -> RunInfo:
 def _with_plan(info: RunInfo, parts: Parts, first: int) -> RunInfo:
     total = total_steps(parts.config.budget, parts.source.num_outer)
     return replace(info, first_step=first, total_steps=total, plan=parts.plan.to_dict())
-

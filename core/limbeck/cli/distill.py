@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -26,17 +27,27 @@ Examples:
 @click.option("--network", metavar="NAME", help="Network to look through, for example convnet-d3-w32-in.")
 @click.option("--profile", type=click.Choice(["published", "small"]), help="Published settings, or ones for a CPU.")
 @click.option("--seed", type=int, help="Seed of every random number.  [default: 0]")
-@click.option("--steps", type=int, help="Stop after this many updates.")
-@click.option("--seconds", type=float, help="Stop after this much time spent distilling.")
+@click.option("--steps", type=int, help="Updates of the images, in place of the method's budget.")
+@click.option("--seconds", type=float, help="Time spent distilling, likewise; with --steps, what comes first.")
 @click.option("--networks", type=int, help="Networks trained to measure the result; 0 measures nothing.")
 @click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1.  [default: auto]")
 @click.option("--memory", metavar="SIZE", help="Memory the loop may grow by, for example 2GiB.")
 @click.option("--max-per-class", type=int, help="Use at most this many real images a class.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings from a YAML file.")
-@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="One setting, for example optimiser.lr_img=0.1; repeatable.")
+@click.option(
+    "--set",
+    "pairs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One setting, for example optimiser.lr_img=0.1; repeatable.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/METHOD-DATA-ipcN]")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="FOLDER", help="Continue a run, or make a finished one longer.")
-@click.option("--data-root", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $LIMBECK_DATA or data]")
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="FOLDER", help="Continue a run, or make a finished one longer."
+)
+@click.option(
+    "--data-root", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $LIMBECK_DATA or data]"
+)
 @click.option("--download", is_flag=True, help="Fetch missing data; without it nothing touches the network.")
 def distill(
     method: str | None,
@@ -55,20 +66,22 @@ def distill(
     Settings come from the method's file, then --config, then --set and the options here; later ones win. The run
     folder holds everything: resolved settings, checkpoints, the images, figures, and report.html.
     """
-    from limbeck.cli.screen import Screen
+    from limbeck.cli.screen import Screen, run_name
     from limbeck.config import assignments, merge, read_yaml
     from limbeck.configure import configure
+    from limbeck.errors import UsageError
     from limbeck.runs import resumed_config, run
 
     started = time.perf_counter()
+    if resume is not None and out is not None:
+        raise UsageError(f"--resume goes on in its own folder: leave out --out {out}, or leave out --resume {resume}.")
     settings = merge(merge(read_yaml(file) if file else {}, assignments(pairs)), _settings(flags))
     if resume is not None:
         given = {"method": method, "matcher": matcher, "profile": profile, **settings}
         config = resumed_config(resume, {key: value for key, value in given.items() if value is not None})
     else:
         config = configure(method, matcher, profile, settings)
-    title = config.method or (config.matcher.name if config.matcher else "run")
-    folder = resume or out or Path("runs") / f"{title}-{config.data.name}-ipc{config.ipc}"
+    folder = resume or out or Path("runs") / f"{run_name(config)}-{config.data.name}-ipc{config.ipc}"
     with Screen() as screen:
         screen.title(config, folder)
         finished = run(
@@ -83,11 +96,17 @@ def distill(
         screen.done(finished, time.perf_counter() - started)
 
 
-def cache_folder() -> Path:
-    """Return where results that outlive a run are kept: ``$LIMBECK_CACHE`` or ``~/.cache/limbeck``."""
-    import os
+def cache_folder() -> Path | None:
+    """Return where results that outlive a run are kept: ``$LIMBECK_CACHE`` or ``~/.cache/limbeck``.
 
-    return Path(os.environ.get("LIMBECK_CACHE") or Path.home() / ".cache" / "limbeck")
+    None where that cannot be written, as in many containers; results then stay in the run folder.
+    """
+    try:
+        folder = Path(os.environ.get("LIMBECK_CACHE") or Path.home() / ".cache" / "limbeck")
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    return folder if os.access(folder, os.W_OK) else None
 
 
 def _settings(flags: dict[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import rich.box
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -21,11 +23,11 @@ from limbeck.execution.memory import format_bytes
 from limbeck.runs import Finished, Listener
 
 PLAIN_SECONDS = 10
-"""Time between two plain lines where there is no terminal."""
+"""Time between two plain lines where there is no terminal; rows that took longer are told as they arrive."""
 
 ROW_NAMES = {
     "synthetic": "this set",
-    "random": "random, same number",
+    "random": "random, same ipc",
     "random_bytes": "random, same bytes",
     "whole": "whole data set",
 }
@@ -39,14 +41,18 @@ class Screen:
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=None),
             TextColumn("{task.fields[news]}"),
             TimeRemainingColumn(compact=True),
         )
-        self._bars = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        self._bars = Progress(
+            *columns, console=self.console, disable=not self.console.is_terminal, expand=True, transient=True
+        )
+        self._config: RunConfig | None = None
         self._bar: TaskID | None = None
         self._spoken = 0.0
-        self._first: News | None = None
+        self._start: tuple[int, float] | None = None
+        self._memory: Callable[[], str] = str
 
     def __enter__(self) -> Screen:
         self._bars.start()
@@ -59,11 +65,12 @@ class Screen:
 
     def title(self, config: RunConfig, folder: Path) -> None:
         """Say what is about to happen, and where it goes."""
-        what = config.method or (config.matcher.name if config.matcher else "run")
-        matcher = f" with matcher {config.matcher.name}" if config.matcher and config.method else ""
+        self._config, name = config, f"[bold]{run_name(config)}[/bold]"
+        if config.matcher and any(change.startswith("matcher: ") for change in config.deviations):
+            name += f" with matcher {config.matcher.name}"
         self.console.print(
-            f"[bold]{what}[/bold]{matcher} on {config.data.name}, {config.ipc} image(s) a class, "
-            f"{config.network} -> {folder}"
+            f"{name} on {config.data.name}, {plural(config.ipc, 'image')} a class, "
+            f"network {config.network}, in {folder}"
         )
 
     def listener(self) -> Listener:
@@ -71,88 +78,144 @@ class Screen:
         return Listener(planned=self.planned, progress=self.progress, network=self.network, row=self.row)
 
     def planned(self, parts: Parts, cost: Estimate | None) -> None:
-        """Say what the run will cost, from a trial step."""
-        total = total_steps(parts.config.budget, parts.source.num_outer)
+        """Say what the run will cost, from trial steps."""
+        plan, total = parts.plan, total_steps(parts.config.budget, parts.source.num_outer)
+        place = f"{plan.device}, {plural(plan.threads, 'thread')}" if plan.device == "cpu" else plan.device
+        self._memory = memory_of(parts.network.device)
         self._bar = self._bars.add_task("distilling", total=1.0, news="")
         if cost is None:
-            self.console.print(f"continuing on {parts.plan.device}")
+            self.console.print(f"continuing on {place}")
             return
-        chunk, growth = parts.plan.chunks.synthetic, "" if cost.growth is None else f", {format_bytes(cost.growth)} of memory"
-        steps = "until its time is up" if total is None else f"{total:,} steps, about {duration(cost.seconds * total)}"
-        self.console.print(
-            f"{steps} ({cost.seconds:.3g} s a step{growth}; {parts.plan.device}, "
-            f"{parts.plan.threads} threads, at most {chunk} images a pass)"
-        )
+        self._start = (0, 0.0)
+        growth = "" if cost.growth is None else f", {format_bytes(cost.growth)} more memory"
+        passes = f", at most {plural(plan.chunks.synthetic, 'image')} a pass" if plan.memory else ""
+        self.console.print(f"{_extent(parts, cost, total)} on {place} ({pace(cost.seconds)}{growth}{passes})")
 
     def progress(self, news: News) -> None:
         """Move the bar, or say a line now and then."""
-        first = self._first = self._first or news
-        steps, seconds = news.step - first.step, news.seconds - first.seconds
-        pace = f"{seconds / steps:.3g} s/step" if steps else ""
-        text = f"step {news.step}{f'/{news.total}' if news.total else ''}  loss {news.loss:.4g}  {pace}"
+        step, seconds = self._start = self._start or (news.step, news.seconds)
+        done, spent = news.step - step, news.seconds - seconds
+        words = [f"step {news.step:,}{f' of {news.total:,}' if news.total else ''}", f"loss {news.loss:.4g}"]
+        words += [pace(spent / done)] if done else []
+        words += [memory] if (memory := self._memory()) else []
         if self._bar is not None:
-            self._bars.update(self._bar, completed=news.fraction, news=f"{text}  {memory_in_use()}")
-        self._say(f"{text}  {duration(news.seconds)}", last=news.fraction >= 1)
+            self._bars.update(self._bar, completed=news.fraction, news="  ".join(words))
+        left = news.seconds * (1 / news.fraction - 1) if news.fraction else 0
+        words += [f"{duration(left)} left"] if news.fraction < 1 else [f"{duration(news.seconds)} in all"]
+        self._say(", ".join(words), last=news.fraction >= 1)
 
     def network(self, label: str, number: int, accuracy: float) -> None:
         """Name one evaluation network's accuracy."""
-        text = f"{ROW_NAMES.get(label, label)}: network {number + 1} {accuracy:.1%}"
-        if self._bar is not None:
-            self._bars.update(self._bar, description="measuring", completed=1.0, news=text)
+        text = f"{ROW_NAMES.get(label, label)}: network {number + 1} reached {100 * accuracy:.1f} %"
+        if self._bar is None:
+            self._bar = self._bars.add_task("measuring", total=None, news="")
+        self._bars.update(self._bar, description="measuring", total=None, news=text)
         self._say(text, last=False)
 
     def row(self, row: Evaluation) -> None:
-        """Say one finished row."""
-        name = ROW_NAMES.get(row.label, row.label)
-        self.console.print(f"{name}: {row.mean:.1%} ± {row.std:.1%} ({row.networks} networks, {row.seconds:.0f} s)")
+        """Say one finished row, unless the table is about to."""
+        if row.seconds >= PLAIN_SECONDS:
+            name, networks = ROW_NAMES.get(row.label, row.label), plural(row.networks, "network")
+            self.console.print(f"{name}: {accuracy_of(row)} % ({networks}, {duration(row.seconds)})")
 
     def done(self, finished: Finished, seconds: float) -> None:
-        """Show the table and where everything lies."""
+        """Show the table, the published figure, and where everything lies."""
+        self.measured(finished.rows)
+        if self._config is not None and self._config.reference:
+            figure, changed = self._config.reference, len(self._config.deviations)
+            differs = f"; this run differs in {plural(changed, 'setting')}" if changed else ""
+            self.console.print(f"published: {figure['accuracy']} % ({figure['source']}){differs}")
+        self.console.print(f"done in {duration(seconds)}; open {finished.folder}/report.html to see the images")
+
+    def measured(self, rows: Sequence[Evaluation]) -> None:
+        """Show rows as a table."""
         self._bars.stop()
-        if finished.rows:
-            self.console.print(table(finished.rows))
-        self.console.print(f"done in {duration(seconds)}. Open {finished.folder}/report.html to see the images.")
+        if rows:
+            self.console.print(table(rows), soft_wrap=False)
 
     def _say(self, text: str, *, last: bool) -> None:
-        if self.console.is_terminal:
-            return
-        if last or time.monotonic() - self._spoken >= PLAIN_SECONDS:
+        """Write a line: the last one always, others where there is no terminal, now and then."""
+        is_due = not self.console.is_terminal and time.monotonic() - self._spoken >= PLAIN_SECONDS
+        if last or is_due:
             self._spoken = time.monotonic()
             self.console.print(text)
 
 
-def table(rows: list[Evaluation]) -> Table:
-    """Return evaluation rows as a table, each with what makes it comparable."""
-    found = Table(box=rich.box.SIMPLE)
-    for column in ("trained on", "images", "bytes", "accuracy", "networks", "epochs", "augmentation", "labels"):
-        found.add_column(column, justify="left" if column in ("trained on", "augmentation", "labels") else "right")
-    for row in rows:
-        values: list[Any] = [
-            ROW_NAMES.get(row.label, row.label),
-            f"{row.images:,}",
-            format_bytes(row.bytes),
-            f"{row.mean:.2%} ± {row.std:.2%}",
-            row.networks,
-            f"{row.recipe['epochs']:,}",
-            row.augmentation,
-            row.labels,
-        ]
-        found.add_row(*map(str, values))
+def _extent(parts: Parts, cost: Estimate, total: int | None) -> str:
+    """Say how long a run will take."""
+    limit = parts.config.budget.seconds
+    if total is None:
+        return f"steps for {duration(limit or 0)}"
+    expected = min(cost.seconds * total, limit or float("inf"))
+    return f"{plural(total, 'step')}, about {duration(expected)}"
+
+
+def table(rows: Sequence[Evaluation]) -> Table:
+    """Return evaluation rows as a table; what is the same for all of them stands below it."""
+    varying = {
+        "networks": [str(row.networks) for row in rows],
+        "epochs": [f"{row.recipe['epochs']:,}" for row in rows],
+        "augmentation": [row.augmentation for row in rows],
+        "labels": [row.labels for row in rows],
+    }
+    common = {name: values[0] for name, values in varying.items() if len(set(values)) == 1}
+    columns = {
+        "trained on": [ROW_NAMES.get(row.label, row.label) for row in rows],
+        "images": [f"{row.images:,}" for row in rows],
+        "bytes": [format_bytes(row.bytes) for row in rows],
+        "accuracy, %": [accuracy_of(row) for row in rows],
+        **{name: values for name, values in varying.items() if name not in common},
+    }
+    caption = ", ".join(f"{name}: {value}" for name, value in common.items())
+    found = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, caption=caption or None, caption_justify="left")
+    for name in columns:
+        words = name in ("trained on", "augmentation", "labels")
+        found.add_column(name, justify="left" if words else "right")
+    for values in zip(*columns.values(), strict=True):
+        found.add_row(*values)
     return found
+
+
+def run_name(config: RunConfig) -> str:
+    """Return what a run is called: its method, else its matcher or selector."""
+    part = config.matcher or config.selector
+    return config.method or (part.name if part else "run")
+
+
+def accuracy_of(row: Evaluation) -> str:
+    """Write a mean accuracy in per cent, with its deviation where there are several networks."""
+    spread = f" ± {100 * row.std:.2f}" if row.networks > 1 else ""
+    return f"{100 * row.mean:.2f}{spread}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a number of things: ``1 image``, ``2,000 images``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def pace(seconds: float) -> str:
+    """Write the length of one step."""
+    return f"{1000 * seconds:.3g} ms a step" if seconds < 1 else f"{seconds:.3g} s a step"
 
 
 def duration(seconds: float) -> str:
     """Write a length of time for people."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s" if seconds >= 0.95 else f"{seconds:.1g} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def memory_in_use() -> str:
-    """Return the process's memory, or nothing where it cannot be read."""
+def memory_of(device: torch.device) -> Callable[[], str]:
+    """Return what tells the memory in use: the device's greatest, or the process's; nothing where it cannot be read."""
+    if device.type == "cuda":
+        return lambda: format_bytes(torch.cuda.max_memory_allocated(device))
+    return _process_memory
+
+
+def _process_memory() -> str:
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
         return ""
-    return format_bytes(pages * 4096)
+    return format_bytes(pages * os.sysconf("SC_PAGE_SIZE"))

@@ -25,6 +25,7 @@ from limbeck.seeding import Generators, derive_seed
 from limbeck.synthetic import Formation, LabelProjector, ProjectorContext
 from limbeck.training import TrainData
 
+
 @dataclass
 class Parts:
     """Everything a run consists of."""
@@ -214,4 +215,3 @@ def _create(kind: str, spec: Spec, base: type) -> Any:
     if not isinstance(component, base):
         raise PluginError(f"{kind} '{spec.name}' is {type(component).__name__}, which is no {base.__name__}.")
     return component
-

@@ -1,0 +1,81 @@
+"""What can be refused before data is read or a file is written: names, options, and plugins that are absent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from limbeck.config import RunConfig, Spec
+from limbeck.entries import singular
+from limbeck.errors import UnknownNameError
+from limbeck.evaluation import Recipe
+from limbeck.plugins import registry
+
+
+def check_names(config: RunConfig, recipe: Recipe, data: Any = None) -> None:
+    """Make every component of a run once, so that a misspelt name or option costs no time.
+
+    Args:
+        config: the run.
+        recipe: how networks will be trained on its result.
+        data: real images in place of the data set that ``config`` names.
+
+    Raises:
+        UsageError: the first name or option that is not understood.
+    """
+    named: list[tuple[str, Spec | str | Mapping[str, Any] | None]] = [
+        ("networks", config.network),
+        ("network_sources", config.source),
+        ("matchers", config.matcher),
+        ("selectors", config.selector),
+        ("selectors", config.init.selector),
+        ("formations", config.formation),
+        ("augmentations", config.augmentation),
+        ("label_projectors", config.labels),
+        ("augmentations", recipe.augmentation),
+        ("executors", config.execution.executor),
+        ("datasets", config.data.name if data is None else None),
+    ]
+    for kind, spec in named:
+        if spec is not None:
+            registry().create(kind, spec.model_dump() if isinstance(spec, Spec) else spec)
+
+
+def check_installed(recipe: Recipe, provenance: Mapping[str, Any]) -> None:
+    """Refuse a set whose recipe names components of a plugin that is not here.
+
+    Args:
+        recipe: how networks are to be trained on the set.
+        provenance: of the set; says which distributions its components came from.
+
+    Raises:
+        UnknownNameError: names the component and what to install.
+    """
+    needed = {
+        "networks": recipe.network,
+        "label_projectors": recipe.labels["name"],
+        "formations": recipe.formation["name"],
+        "augmentations": (recipe.augmentation or {}).get("name"),
+    }
+    for kind, name in needed.items():
+        try:
+            if name is not None:
+                registry().entry(kind, name)
+        except UnknownNameError:
+            provider = _provider(provenance, kind, name)
+            if provider is None:
+                raise
+            raise UnknownNameError(f"the set needs the {singular(kind)} '{name}', {provider}") from None
+
+
+def _provider(provenance: Mapping[str, Any], kind: str, name: str) -> str | None:
+    """Say where a component came from and how to get it, or None where that is not recorded."""
+    wanted = name.replace("_", "-")
+    for plugin in provenance.get("plugins", []):
+        known = str(plugin["name"]).replace("_", "-")
+        if plugin["kind"] == kind and f"{wanted}-".startswith(f"{known}-"):
+            distribution, version = plugin["distribution"], plugin["version"]
+            if not version:
+                return f"which came from the file {distribution}. Add it with -p {distribution}."
+            return f"which {distribution} {version} offers, and it is not installed. Type: pip install {distribution}"
+    return None
