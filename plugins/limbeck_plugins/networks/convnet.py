@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,19 +34,68 @@ _ACTIVATION: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+class _Mean(torch.autograd.Function):
+    """Means of 2x2 squares by a convolution, which is linear: its derivative along t is itself at t."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(maps: Tensor) -> Tensor:
+        return functional.conv2d(maps, _quarters(maps), stride=2, groups=maps.shape[1])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.odd = (inputs[0].shape[2] % 2, inputs[0].shape[3] % 2)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return _Spread.apply(grad, ctx.odd)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Any:
+        return _Mean.apply(tangent)
+
+
+class _Spread(torch.autograd.Function):
+    """The transpose of ``_Mean``: a quarter of each value to each place of its square."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(grad: Tensor, odd: tuple[int, int]) -> Tensor:
+        quarters = _quarters(grad)
+        return functional.conv_transpose2d(grad, quarters, stride=2, groups=grad.shape[1], output_padding=odd)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, tuple[int, int]], output: Tensor) -> None:
+        ctx.odd = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return _Mean.apply(grad), None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Any:
+        return _Spread.apply(tangent, ctx.odd)
+
+
+def _quarters(maps: Tensor) -> Tensor:
+    return maps.new_full((maps.shape[1], 1, 2, 2), 0.25)
+
+
 class MeanPool(nn.Module):
     """Means of 2x2 squares, [n, ch, h, w] to [n, ch, h // 2, w // 2].
 
-    On a CPU they are taken by a convolution, which there is five times as fast as ``avg_pool2d``: pooling was the
-    slowest part of a step.
+    On a CPU they are taken by a convolution, five times as fast there as ``avg_pool2d``: pooling was the slowest
+    part of a step.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the pooled maps."""
         if maps.device.type != "cpu":
             return functional.avg_pool2d(maps, 2)
-        channels = maps.shape[1]
-        return functional.conv2d(maps, maps.new_full((channels, 1, 2, 2), 0.25), stride=2, groups=channels)
+        pooled: Tensor = _Mean.apply(maps)
+        return pooled
 
 
 _POOLING: dict[str, Callable[[], nn.Module]] = {"avg": MeanPool, "max": lambda: nn.MaxPool2d(2)}
