@@ -1,0 +1,100 @@
+"""Accuracies as they are stated: rows, their differences, and how numbers are written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from limbeck.evaluation.rows import Evaluation
+
+LABELS = {
+    "synthetic": "Synthetic set",
+    "random": "Random, equal ipc",
+    "random_bytes": "Random, equal bytes",
+    "whole": "Whole training set",
+}
+"""How the rows of an evaluation are called in the page."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How far one mean accuracy lies above another.
+
+    Attributes:
+        points: percentage points, negative when below.
+        errors: the same in standard errors of the difference, or None where it has no estimate.
+    """
+
+    points: float
+    errors: float | None
+
+
+def gap(row: Evaluation, other: Evaluation) -> Gap:
+    """Compare the means of two evaluation rows."""
+    points = 100 * (row.mean - other.mean)
+    error = 100 * math.hypot(row.standard_error, other.standard_error)
+    return Gap(points, points / error if error > 0 else None)
+
+
+def find(rows: Sequence[Evaluation], label: str, like: Evaluation | None = None) -> Evaluation | None:
+    """Return the first row of a label, of the network and protocol of ``like`` where that is given."""
+    for row in rows:
+        if row.label == label and (like is None or _setting(row) == _setting(like)):
+            return row
+    return None
+
+
+def _setting(row: Evaluation) -> tuple[str, str]:
+    return row.protocol, str(row.recipe.get("network"))
+
+
+def percent(value: float) -> str:
+    """Write a share in [0, 1] as per cent with one decimal, without the sign."""
+    return f"{100 * value:.1f}"
+
+
+def size(count: float) -> str:
+    """Write a number of bytes for the eye: 640 B, 25.7 kB, 3.1 MB."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def duration(seconds: float) -> str:
+    """Write a time for the eye: 0.4 s, 48 s, 12 min 5 s, 3 h 20 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, hours = whole // 60, whole // 3600
+    return f"{minutes} min {whole % 60} s" if hours == 0 else f"{hours} h {minutes % 60} min"
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Turn nested settings into (dotted name, text) pairs, leaving out what is not set."""
+    pairs: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            pairs += flatten(value, f"{prefix}{key}.")
+        elif value is not None:
+            pairs.append((f"{prefix}{key}", _plain(value)))
+    return pairs
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(_plain(part) for part in value.values())
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(part) for part in value) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+FILTERS = {"percent": percent, "size": size, "duration": duration, "flatten": flatten}
+"""What the template may write numbers with."""

@@ -1,0 +1,105 @@
+"""Charts: what they show, and that they can stand in any page and beside each other."""
+
+from __future__ import annotations
+
+import re
+import sys
+from xml.etree import ElementTree
+
+import matplotlib
+import pytest
+
+from limbeck.report.charts import BINS, accuracies_svg, class_bars_svg, loss_curve_svg
+
+
+def rows(losses, seconds=None):
+    seconds = seconds or [0.5 * (k + 1) for k in range(len(losses))]
+    return [{"step": k, "loss": v, "seconds": s} for k, (v, s) in enumerate(zip(losses, seconds, strict=True))]
+
+
+def texts(svg):
+    return [text.text for text in ElementTree.fromstring(svg).iter("text")]
+
+
+def bars(svg, colour):
+    """Return the width of every bar of a colour, from the top."""
+    found = []
+    for path in ElementTree.fromstring(svg).iter("path"):
+        if f"fill: var(--{colour}" in path.get("style", ""):
+            xs = [float(x) for x in re.findall(r"[ML] (\S+) \S+", path.get("d"))]
+            found.append(max(xs) - min(xs))
+    return found
+
+
+def test_loss_axis_is_logarithmic_over_decades_only():
+    assert {"1", "10", "100"} <= set(texts(loss_curve_svg(rows([100, 20, 3, 0.9]))))
+    assert "100" not in texts(loss_curve_svg(rows([90, 40, 30, 20])))
+
+
+@pytest.mark.parametrize("losses", [[3.0], [2.0, 2.0], [5.0, 0.0], [-1.0, 40.0], [1e-9, 1e9]])
+def test_loss_curve_takes_whatever_was_logged(losses):
+    assert "loss" in texts(loss_curve_svg(rows(losses)))
+
+
+def test_seconds_stand_where_they_were_reached():
+    logged_in_lots = rows([3, 2, 1, 1, 0.5, 0.5], [1, 1, 2, 2, 3, 3])
+    assert "seconds" in texts(loss_curve_svg(logged_in_lots))
+    assert "seconds" not in texts(loss_curve_svg(rows([3, 2, 1], [3, 2, 1])))
+
+
+def test_long_log_is_drawn_short_with_its_range():
+    long = loss_curve_svg(rows([1.0 + k % 7 for k in range(50 * BINS)]))
+    assert len(long) < 60_000
+    assert "fill-opacity" in long or "opacity" in long
+
+
+def test_bars_are_as_long_as_accuracies_are_high():
+    svg = class_bars_svg(["a", "b"], {"set": [0.25, 1.0], "random": [0.5, 0.75]})
+    quarter, whole = bars(svg, "accent")
+    assert whole == pytest.approx(4 * quarter)
+    assert bars(svg, "other") == pytest.approx([2 * quarter, 3 * quarter])
+
+
+def test_class_without_test_images_has_no_bar():
+    drawn = bars(class_bars_svg(["a", "b"], {"set": [0.5, float("nan")]}), "accent")
+    assert len([width for width in drawn if width > 0]) == 1
+
+
+def test_names_are_text_never_formulas_or_markup():
+    names = ["$x", "a $\\frac$ b", "<b>&", "猫と犬", "a name that is far too long for a chart"]
+    written = texts(class_bars_svg(names, {"set": [0.5] * 5}))
+    assert set(names[:4]) <= set(written)
+    assert any(text.endswith("…") and names[4].startswith(text[:-1]) for text in written)
+
+
+def test_charts_can_share_a_page():
+    charts = [
+        loss_curve_svg(rows([3, 2, 1])),
+        class_bars_svg(["a"], {"set": [0.5]}),
+        class_bars_svg(["b"], {"set": [0.7]}),
+        accuracies_svg({"set": [0.9, 0.8], "random": [0.7]}),
+    ]
+    page = "".join(charts)
+    ids = re.findall(r'\sid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    used = re.findall(r'(?:href="|url\()#([^")]+)', page)
+    assert used
+    assert set(used) <= set(ids)
+    assert "http" not in page
+    assert not re.search(r"(fill|stroke): #", page), "a colour that does not follow the page"
+    for chart in charts:
+        assert ElementTree.fromstring(chart).get("aria-label")
+
+
+def test_same_rows_same_bytes_whatever_the_user_set():
+    first = loss_curve_svg(rows([3, 2, 1]))
+    with matplotlib.rc_context({"lines.linewidth": 9, "font.size": 40, "axes.grid": True}):
+        before = dict(matplotlib.rcParams)
+        assert loss_curve_svg(rows([3, 2, 1])) == first
+        assert dict(matplotlib.rcParams) == before
+
+
+def test_pyplot_stays_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    assert class_bars_svg(["a"], {"set": [0.5]})
+    assert loss_curve_svg(rows([3, 2, 1]))

@@ -1,0 +1,290 @@
+"""The page: whole, self-contained, honest about what a run folder lacks."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from limbeck.cli import main
+from limbeck.data import DataSpec
+from limbeck.errors import ArtifactError, UsageError
+from limbeck.evaluation.rows import Evaluation, load_rows, save_rows
+from limbeck.report import write_report
+from limbeck.report.figures import LABELS, duration, flatten, gap, size
+from limbeck.report.gallery import SHOWN
+from limbeck.synthetic import SyntheticSet
+
+NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+VOID = {"meta", "link", "img", "br"}
+
+
+class Page(HTMLParser):
+    """Elements in order, text, and a check that every element is closed where it should be."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.source = path.read_text()
+        self.elements, self.open, self.words = [], [], []
+        self.feed(self.source)
+        self.close()
+        assert not self.open
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def page(make_run, tmp_path):
+    return lambda **changes: Page(write_report(make_run(tmp_path / "run", **changes)))
+
+
+def test_page_names_every_class_and_every_row(page):
+    found = page()
+    for name in NAMES:
+        assert name in found.text
+    assert [row["data-row"] for row in found.all("tr") if "data-row" in row] == list(LABELS)
+    for label in LABELS.values():
+        assert label in found.text
+    for cell in ("convnet-d2-w32-in", "301", "1,437", "dsa", "hard", "last epoch", "whole"):
+        assert cell in found.text
+
+
+def test_page_needs_no_other_file_and_no_network(page):
+    found = page()
+    assert not re.search(r"https?://", found.source)
+    assert not found.all("script")
+    for _, attributes in found.elements:
+        for key in ("src", "href", "xlink:href", "data", "poster"):
+            assert attributes.get(key, "data:").startswith(("data:", "#"))
+    assert "@import" not in found.source
+    assert not re.search(r"url\((?!#)", found.source)
+
+
+def test_every_image_is_a_picture_of_the_set(page, digits):
+    found = page(ipc=2, initial=False)
+    images = found.all("img")
+    assert len(images) == 20
+    for image in images:
+        head, _, data = image["src"].partition(",")
+        assert head == "data:image/png;base64"
+        with Image.open(io.BytesIO(base64.b64decode(data, validate=True))) as picture:
+            assert picture.size == (8, 8)
+            assert (int(image["width"]), int(image["height"])) == (56, 56)
+        assert image["alt"]
+
+
+def test_before_shows_the_images_the_run_started_from(page, digits):
+    found = page(ipc=1)
+    before = [image for image in found.all("img") if "before" in image["alt"]]
+    pixels, labels = digits
+    for k, image in enumerate(before):
+        with Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2]))) as picture:
+            shown = torch.tensor(np.asarray(picture)) / 255
+        assert torch.allclose(shown, pixels[labels == k][0, 0], atol=1 / 255)
+
+
+def test_many_images_are_cut_and_counted(page):
+    found = page(ipc=30)
+    assert len(found.all("img")) == 2 * SHOWN * len(NAMES)
+    assert f"The first {SHOWN} of each class are shown" in found.text
+    assert "zero 30" in found.text
+
+
+def test_hundred_classes_stay_small(page, digits):
+    names = tuple(f"class number {k}" for k in range(100))
+    colour = torch.rand(400, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    found = page(ipc=4, initial=False, names=names, data=(colour, torch.arange(400) % 100))
+    assert all(name in found.text for name in names)
+    assert len(found.all("svg")) == 2 + 3
+    assert len(found.all("img")) == 100 * 4
+    assert len(found.source) < 1_000_000
+
+
+def test_run_without_evaluation_says_what_to_type(page):
+    found = page(rows=False)
+    assert "Not measured yet" in found.text
+    assert "limbeck evaluate run" in found.text
+    assert not found.all("table")
+
+
+def test_selection_has_neither_losses_nor_first_images(page):
+    found = page(selects=True, method="random")
+    assert "selected" in found.text
+    assert "before" not in found.text
+    assert "Loss" not in found.text
+
+
+def test_set_alone_is_enough(page):
+    found = page(config=False, initial=False, steps=0, rows=False)
+    assert "dm on digits , 10 images per class" in found.text
+    assert "limbeck distill" not in found.text
+
+
+def test_settings_environment_and_plan_are_there(page, tmp_path):
+    found = page()
+    assert html.unescape(found.source).count((tmp_path / "run" / "config.yaml").read_text()) == 1
+    assert "limbeck distill --config run/config.yaml --out run-again" in found.text
+    for text in ("2.15.0", "mine 0.2", "chunks.synthetic"):
+        assert text in found.text
+
+
+def test_published_figure_stands_with_its_source_and_deviations(page):
+    reference = {"accuracy": 91.7, "std": 0.5, "source": "Table 1 of a paper"}
+    found = page(reference=reference, deviations=["width 128 -> 32"])
+    assert "91.7 ± 0.5 % , Table 1 of a paper" in found.text
+    assert "width 128 -> 32" in found.text
+    assert "Published" not in page(method="mine").text
+
+
+def test_difference_is_stated_in_points_and_standard_errors(page, tmp_path):
+    found = page()
+    rows = load_rows(tmp_path / "run")
+    difference = gap(rows[0], rows[1])
+    assert difference.points == pytest.approx(100 * (rows[0].mean - rows[1].mean))
+    assert f"{difference.points:.1f} points above random images" in found.text
+    assert f"({difference.errors:.1f} standard errors)" in found.text
+
+
+def test_rows_of_another_protocol_are_not_compared(make_run, tmp_path):
+    folder = make_run(tmp_path / "run")
+    rows = load_rows(folder)
+    save_rows(folder, [rows[0], Evaluation(**{**vars(rows[1]), "protocol": "other"})])
+    found = Page(write_report(folder))
+    assert "above random" not in found.text
+    assert "other" in found.text
+
+
+def test_one_network_gives_points_without_error(make_run, tmp_path):
+    folder = make_run(tmp_path / "run")
+    rows = load_rows(folder)
+    save_rows(folder, [Evaluation(**{**vars(row), "accuracies": row.accuracies[:1]}) for row in rows])
+    found = Page(write_report(folder))
+    assert "points above random" in found.text
+    assert "standard errors" not in found.text
+    assert "±" not in found.text.replace("mean ± population", "")
+
+
+def test_text_of_a_run_is_never_markup(page):
+    evil = "<script>alert(1)</script>\"'&$"
+    found = page(names=(evil, *NAMES[1:]), method=evil, deviations=[evil], reference={"accuracy": 1, "source": evil})
+    assert not found.all("script")
+    assert found.text.count("alert(1)") >= 5
+
+
+def test_log_cut_short_and_logged_twice(make_run, tmp_path):
+    folder = make_run(tmp_path / "run", steps=50)
+    lines = ['{"step": 49, "loss": NaN, "seconds": 9.0}', '{"step": 10, "loss": 1.0, "seconds": 0.2}']
+    with (folder / "log.jsonl").open("a") as log:
+        log.write("\n".join([*lines, '{"step": 50, "lo']))
+    assert "50 steps" in Page(write_report(folder)).text
+
+
+def test_groups_that_are_no_classes_are_called_groups(tmp_path):
+    spec = DataSpec("custom", (1, 4, 6), 2, ("left", "right"), (0.5,), (0.5,), True)
+    images, labels, group = torch.zeros(3, 1, 4, 6), torch.tensor([0, 0, 1]), torch.tensor([0, 1, 2])
+    SyntheticSet(images, labels, group, spec).save(tmp_path)
+    found = Page(write_report(tmp_path))
+    assert "group 2" in found.text
+    assert {(image["width"], image["height"]) for image in found.all("img")} == {("54", "36")}
+
+
+def test_class_without_an_image_is_named(tmp_path):
+    spec = DataSpec("custom", (3, 4, 4), 3, ("a", "b", "missing"), (0.5,) * 3, (0.5,) * 3, True)
+    labels = torch.tensor([0, 1])
+    SyntheticSet(torch.zeros(2, 3, 4, 4), labels, labels, spec).save(tmp_path)
+    assert "missing no image" in Page(write_report(tmp_path)).text
+
+
+def test_same_folder_same_bytes(make_run, tmp_path):
+    folder = make_run(tmp_path / "run")
+    first = write_report(folder).read_bytes()
+    assert write_report(folder).read_bytes() == first
+
+
+@pytest.mark.parametrize("file", ["evaluation.json", "plan.json", "config.yaml", "initial.safetensors"])
+def test_damaged_file_is_named_in_one_line(make_run, tmp_path, file):
+    folder = make_run(tmp_path / "run")
+    (folder / file).write_bytes(b"{ [ \xff")
+    with pytest.raises(ArtifactError, match=file) as caught:
+        write_report(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_folder_is_one_line(tmp_path, capsys):
+    with pytest.raises(UsageError, match="no run folder"):
+        write_report(tmp_path / "none")
+    assert main(["report", str(tmp_path / "none")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    with pytest.raises(UsageError, match="no synthetic set"):
+        write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_command_writes_the_page_and_says_where(make_run, tmp_path, capsys, monkeypatch):
+    folder, opened = make_run(tmp_path / "run"), []
+    monkeypatch.setattr("click.launch", opened.append)
+    assert main(["report", str(folder)]) == 0
+    assert capsys.readouterr().out.strip() == str(folder / "report.html")
+    assert not opened
+    assert main(["report", str(folder), "--open"]) == 0
+    assert opened == [(folder / "report.html").as_uri()]
+
+
+def test_numbers_are_written_for_the_eye():
+    assert [size(v) for v in (640, 25_700, 3_100_000, 2e9)] == ["640 B", "25.7 kB", "3.1 MB", "2.0 GB"]
+    assert [duration(v) for v in (0.42, 59.7, 725, 12_000)] == ["0.4 s", "1 min 0 s", "12 min 5 s", "3 h 20 min"]
+    assert flatten({"a": {"b": True, "c": None}, "d": [], "e": 0.5}) == [("a.b", "yes"), ("d", "none"), ("e", "0.5")]
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --allow-file-access-from-files --dump-dom"
+)
+MEASURE = """<iframe src="run/report.html" style="width: {width}px; height: 900px; border: 0"></iframe>
+<script>
+addEventListener("load", () => {{
+  const page = document.querySelector("iframe").contentDocument;
+  const broken = [...page.images].filter(image => !image.naturalWidth).length;
+  const root = page.documentElement;
+  document.title = `beyond=${{root.scrollWidth - root.clientWidth}} broken=${{broken}}`;
+}});
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium to look with")
+@pytest.mark.parametrize("width", [400, 1400])
+def test_browser_shows_every_image_and_nothing_sticks_out(make_run, tmp_path, width):
+    write_report(make_run(tmp_path / "run", deviations=["a long deviation " * 9]))
+    (tmp_path / "measure.html").write_text(MEASURE.format(width=width))
+    where = [f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "measure.html").as_uri()]
+    command = [CHROMIUM, *FLAGS.split(), *where]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert "<title>beyond=0 broken=0</title>" in shown
