@@ -131,7 +131,7 @@ def accuracies_svg(rows: Mapping[str, Sequence[float]]) -> str:
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_yticks(range(len(rows)), [_stand_in(k) for k in range(len(rows))])
         axes.tick_params(axis="y", length=0)
-        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
         axes.margins(x=0.06)
         axes.grid(axis="x")
