@@ -8,7 +8,6 @@ first step, ``checkpoint.safetensors`` and ``log.jsonl`` during it, and the set,
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,13 +21,14 @@ from limbeck.config import CHANGEABLE, RunConfig, build, flatten, merge, read_ya
 from limbeck.configure import configure
 from limbeck.data import DataSet, load_dataset
 from limbeck.distillation import checkpoint, log
-from limbeck.distillation.run import Progress, distil, total_steps
-from limbeck.distillation.setup import Estimate, Parts, estimate, fit_to_memory, prepare_labels, set_up
+from limbeck.distillation.run import Interrupted, Progress, distil, total_steps
+from limbeck.distillation.setup import Estimate, Parts, asked_of, estimate, fit_to_memory, prepare_labels, set_up
 from limbeck.environment import environment
 from limbeck.errors import UsageError
 from limbeck.evaluation import Evaluation, Protocol, Recipe, evaluate_set, evaluate_with_baselines, save_rows
 from limbeck.events import EvaluationInfo, RunInfo, RunResult
 from limbeck.execution.device import compute_settings, keep_freed_memory, resolve_device
+from limbeck.execution.plan import NAME as PLAN
 from limbeck.execution.plan import Plan
 from limbeck.files import folder_lock, write_atomic, write_json
 from limbeck.plugins import registry
@@ -37,7 +37,7 @@ from limbeck.seeding import Generators
 from limbeck.synthetic import SyntheticSet
 from limbeck.synthetic.artifact import TENSORS
 
-CONFIG, PLAN, ENVIRONMENT, INITIAL = "config.yaml", "plan.json", "environment.json", "initial.safetensors"
+CONFIG, ENVIRONMENT, INITIAL = "config.yaml", "environment.json", "initial.safetensors"
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,10 @@ def run(
     check_names(config, recipe_of(config), data)
     if folder is not None and device.type == "cpu":
         keep_freed_memory()
-    claim = contextlib.nullcontext() if folder is None else _claimed(folder, config, resume, str(device))
-    with claim, compute_settings(device, threads=section.threads, deterministic=section.deterministic):
+    with contextlib.ExitStack() as stack:
+        kept = Kept() if folder is None else stack.enter_context(_claimed(folder, config, resume))
+        threads = section.threads or (kept.plan.threads if kept.plan else None)
+        stack.enter_context(compute_settings(device, threads=threads, deterministic=section.deterministic))
         dataset = load_dataset(
             config.data.name if data is None else data,
             data_root=data_root,
@@ -107,7 +109,12 @@ def run(
             device=device,
             seed=config.seed,
         )
-        return _run(config, dataset, folder, cache, listener)
+        if folder is not None:
+            if kept.start is not None:
+                checkpoint.require_same_data(kept.start[0], dataset.train.digest(), folder)
+            write_atomic(folder / CONFIG, config.to_yaml().encode())
+            write_json(folder / ENVIRONMENT, environment(str(device)))
+        return _run(config, dataset, folder, kept, cache, listener)
 
 
 def resumed_config(folder: Path, changes: Mapping[str, Any]) -> RunConfig:
@@ -137,9 +144,17 @@ def recipe_of(config: RunConfig) -> Recipe:
     return recipe.with_(labels=config.labels.model_dump(), formation=config.formation.model_dump())
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a run folder holds of an earlier part of the run: checkpoint and plan, where they are of use."""
+
+    start: tuple[checkpoint.Position, dict[str, torch.Tensor]] | None = None
+    plan: Plan | None = None
+
+
 @contextlib.contextmanager
-def _claimed(folder: Path, config: RunConfig, resume: bool, device: str) -> Iterator[None]:
-    """Hold the folder for this run, or refuse one that holds another's.
+def _claimed(folder: Path, config: RunConfig, resume: bool) -> Iterator[Kept]:
+    """Hold the folder for this run and yield what is there to continue, or refuse one that holds another's.
 
     A new run that fails before there is anything to continue or to look at leaves nothing behind.
     """
@@ -149,9 +164,11 @@ def _claimed(folder: Path, config: RunConfig, resume: bool, device: str) -> Iter
                 f"{folder} already holds a run. Continue it with --resume {folder}, or choose another --out."
             )
         try:
-            write_atomic(folder / CONFIG, config.to_yaml().encode())
-            write_json(folder / ENVIRONMENT, environment(device))
-            yield
+            yield _kept(folder, config) if resume else Kept()
+        except KeyboardInterrupt:
+            if (folder / checkpoint.NAME).exists():
+                raise Interrupted(f"stopped; nothing is lost. Continue: limbeck distill --resume {folder}") from None
+            raise
         except BaseException:
             if not resume and not any((folder / name).exists() for name in (TENSORS, checkpoint.NAME, log.NAME)):
                 for name in (CONFIG, ENVIRONMENT, PLAN, INITIAL):
@@ -159,7 +176,23 @@ def _claimed(folder: Path, config: RunConfig, resume: bool, device: str) -> Iter
             raise
 
 
-def _run(config: RunConfig, data: DataSet, folder: Path | None, cache: Path | None, listener: Listener) -> Finished:
+def _kept(folder: Path, config: RunConfig) -> Kept:
+    """Return what a run folder holds that belongs to this configuration.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged, or of another configuration.
+    """
+    start = checkpoint.load(folder)
+    if start is None:
+        return Kept()
+    checkpoint.require_same(start[0], config.identity(), folder)
+    plan = Plan.load(folder)
+    return Kept(start, plan if plan is not None and plan.asked == asked_of(config) else None)
+
+
+def _run(
+    config: RunConfig, data: DataSet, folder: Path | None, kept: Kept, cache: Path | None, listener: Listener
+) -> Finished:
     started = time.perf_counter()
     info = _info(config, folder)
     hooks = registry().hooks
@@ -168,13 +201,12 @@ def _run(config: RunConfig, data: DataSet, folder: Path | None, cache: Path | No
             hooks.before_run(info)
             synthetic, steps = _selected(config, data), 0
         else:
-            parts, start = _prepare(config, data, folder, listener)
-            first = 0 if start is None else start[0].step
+            parts = _prepare(config, data, folder, kept, listener)
+            first = 0 if kept.start is None else kept.start[0].step
             info = _with_plan(info, parts, first)
             hooks.before_run(info)
-            loop = distil(parts, folder=folder, hooks=hooks, report=listener.progress, start=start)
+            loop = distil(parts, folder=folder, hooks=hooks, report=listener.progress, start=kept.start)
             synthetic, steps = _distilled(config, parts, loop.step, loop.seconds), loop.step
-            _write_plan(folder, parts)
         rows = _keep_and_measure(config, data, synthetic, folder, cache, listener)
     except BaseException as error:
         hooks.on_run_error(info, error)
@@ -184,38 +216,23 @@ def _run(config: RunConfig, data: DataSet, folder: Path | None, cache: Path | No
     return Finished(synthetic, rows, folder)
 
 
-def _prepare(
-    config: RunConfig, data: DataSet, folder: Path | None, listener: Listener
-) -> tuple[Parts, tuple[checkpoint.Position, dict[str, torch.Tensor]] | None]:
+def _prepare(config: RunConfig, data: DataSet, folder: Path | None, kept: Kept, listener: Listener) -> Parts:
     """Set up from the folder's plan and checkpoint where they are, else afresh."""
-    start = None if folder is None else checkpoint.load(folder)
-    if start is not None and folder is not None:
-        checkpoint.require_same(start[0], config.identity(), folder)
-    parts = set_up(config, data, _stored_plan(folder) if start is not None else None)
-    if start is not None:
-        parts.projector.load_state_dict(checkpoint.split(start[1], "projector"))
+    parts = set_up(config, data, kept.plan)
+    if kept.start is not None:
+        parts.projector.load_state_dict(checkpoint.split(kept.start[1], "projector"))
     prepare_labels(parts)
-    cost = None
-    if start is None:
+    if kept.plan is None:
         fit_to_memory(parts)
-        if folder is not None:
-            images = {"images": parts.parameters.images.detach().cpu(), "group": parts.parameters.group.cpu()}
-            write_atomic(folder / INITIAL, pack_tensors(images))
-            cost = estimate(parts)
-    _write_plan(folder, parts)
-    listener.planned(parts, cost)
-    return parts, start
-
-
-def _stored_plan(folder: Path | None) -> Plan | None:
-    if folder is None or not (folder / PLAN).exists():
-        return None
-    return Plan.from_dict(json.loads((folder / PLAN).read_text()))
-
-
-def _write_plan(folder: Path | None, parts: Parts) -> None:
+    cost = None
+    if folder is not None and kept.start is None:
+        images = {"images": parts.parameters.images.detach().cpu(), "group": parts.parameters.group.cpu()}
+        write_atomic(folder / INITIAL, pack_tensors(images))
+        cost = estimate(parts)
     if folder is not None:
-        write_json(folder / PLAN, parts.plan.to_dict())
+        parts.plan.save(folder)
+    listener.planned(parts, cost)
+    return parts
 
 
 def _selected(config: RunConfig, data: DataSet) -> SyntheticSet:

@@ -16,6 +16,7 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--data", metavar="NAME", help="Real data to test on.  [default: what the set was distilled from]")
 @click.option(
     "--protocol", metavar="NAME", help="Named procedure in place of the set's recipe; see 'limbeck list protocols'."
 )
@@ -30,7 +31,6 @@ Examples:
 @click.option(
     "--data-root", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $LIMBECK_DATA or data]"
 )
-@click.option("--data", metavar="NAME", help="Real data to test on.  [default: what the set was distilled from]")
 @click.option("--download", is_flag=True, help="Fetch missing data; without it nothing touches the network.")
 @click.option("--no-baselines", is_flag=True, help="Leave out random subsets and the whole data set.")
 def evaluate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -50,7 +50,7 @@ class Screen:
         )
         self._config: RunConfig | None = None
         self._bar: TaskID | None = None
-        self._spoken = 0.0
+        self._spoken = time.monotonic()
         self._start: tuple[int, float] | None = None
         self._memory: Callable[[], str] = str
 
@@ -69,9 +69,9 @@ class Screen:
         if config.matcher and any(change.startswith("matcher: ") for change in config.deviations):
             name += f" with matcher {config.matcher.name}"
         self.console.print(
-            f"{name} on {config.data.name}, {plural(config.ipc, 'image')} a class, "
-            f"network {config.network}, in {folder}"
+            f"{name} on {config.data.name}, {plural(config.ipc, 'image')} a class, network {config.network}"
         )
+        self.console.print(f"everything goes into {folder}")
 
     def listener(self) -> Listener:
         """Return the callbacks a run is given."""
@@ -103,14 +103,20 @@ class Screen:
         left = news.seconds * (1 / news.fraction - 1) if news.fraction else 0
         words += [f"{duration(left)} left"] if news.fraction < 1 else [f"{duration(news.seconds)} in all"]
         self._say(", ".join(words), last=news.fraction >= 1)
+        if news.fraction >= 1:
+            self._measure("")
 
     def network(self, label: str, number: int, accuracy: float) -> None:
         """Name one evaluation network's accuracy."""
         text = f"{ROW_NAMES.get(label, label)}: network {number + 1} reached {100 * accuracy:.1f} %"
-        if self._bar is None:
-            self._bar = self._bars.add_task("measuring", total=None, news="")
-        self._bars.update(self._bar, description="measuring", total=None, news=text)
+        self._measure(text)
         self._say(text, last=False)
+
+    def _measure(self, text: str) -> None:
+        """Show a bar without an end, for networks of which nobody knows how long they take."""
+        if self._bar is not None:
+            self._bars.remove_task(self._bar)
+        self._bar = self._bars.add_task("measuring", total=None, news=text)
 
     def row(self, row: Evaluation) -> None:
         """Say one finished row, unless the table is about to."""
@@ -131,7 +137,9 @@ class Screen:
         """Show rows as a table."""
         self._bars.stop()
         if rows:
-            self.console.print(table(rows), soft_wrap=False)
+            columns, common = split_columns(rows)
+            self.console.print(table(columns), soft_wrap=False)
+            self.console.print(", ".join(f"{name}: {value}" for name, value in common.items()))
 
     def _say(self, text: str, *, last: bool) -> None:
         """Write a line: the last one always, others where there is no terminal, now and then."""
@@ -150,8 +158,8 @@ def _extent(parts: Parts, cost: Estimate, total: int | None) -> str:
     return f"{plural(total, 'step')}, about {duration(expected)}"
 
 
-def table(rows: Sequence[Evaluation]) -> Table:
-    """Return evaluation rows as a table; what is the same for all of them stands below it."""
+def split_columns(rows: Sequence[Evaluation]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Return the columns of evaluation rows, and what is the same for all of them and needs no column."""
     varying = {
         "networks": [str(row.networks) for row in rows],
         "epochs": [f"{row.recipe['epochs']:,}" for row in rows],
@@ -159,15 +167,18 @@ def table(rows: Sequence[Evaluation]) -> Table:
         "labels": [row.labels for row in rows],
     }
     common = {name: values[0] for name, values in varying.items() if len(set(values)) == 1}
-    columns = {
+    return {
         "trained on": [ROW_NAMES.get(row.label, row.label) for row in rows],
         "images": [f"{row.images:,}" for row in rows],
         "bytes": [format_bytes(row.bytes) for row in rows],
         "accuracy, %": [accuracy_of(row) for row in rows],
         **{name: values for name, values in varying.items() if name not in common},
-    }
-    caption = ", ".join(f"{name}: {value}" for name, value in common.items())
-    found = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, caption=caption or None, caption_justify="left")
+    }, common
+
+
+def table(columns: Mapping[str, Sequence[str]]) -> Table:
+    """Return columns as a table, words to the left and numbers to the right."""
+    found = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         words = name in ("trained on", "augmentation", "labels")
         found.add_column(name, justify="left" if words else "right")

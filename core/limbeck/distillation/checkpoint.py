@@ -28,11 +28,13 @@ class Position:
         step: updates of the synthetic set finished.
         seconds: time spent distilling so far.
         identity: the settings that must not change between the parts of one run.
+        data: digest of the real training images.
     """
 
     step: int
     seconds: float
     identity: dict[str, Any]
+    data: str
 
 
 def save(folder: Path, position: Position, tensors: dict[str, Tensor]) -> Path:
@@ -81,6 +83,19 @@ def require_same(position: Position, identity: dict[str, Any], folder: Path) -> 
                 f"the checkpoint in {folder} was made with {key}={found.get(key)!r}, but {asked.get(key)!r} is asked. "
                 "Only budget, evaluation and execution may change with --resume; choose another --out for a new run."
             )
+
+
+def require_same_data(position: Position, digest: str, folder: Path) -> None:
+    """Refuse a checkpoint that was made from other real images.
+
+    Raises:
+        CheckpointError: the digests differ.
+    """
+    if position.data != digest:
+        raise CheckpointError(
+            f"the checkpoint in {folder} was made from other real images. Give the same ones, or choose another "
+            "--out for a new run."
+        )
 
 
 def split(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

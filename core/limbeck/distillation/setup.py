@@ -146,6 +146,16 @@ def prepare_labels(parts: Parts) -> None:
     parts.parameters.make_optimiser(parts.config.optimiser, parts.projector, parts.formation, parts.matcher)
 
 
+PLANNED = ("device", "memory", "chunk", "precision", "second_pass")
+"""Settings of execution that a plan is made for."""
+
+
+def asked_of(config: RunConfig) -> dict[str, Any]:
+    """Return the settings a plan answers to, as JSON values."""
+    section = config.execution.model_dump(mode="json")
+    return {name: section[name] for name in PLANNED}
+
+
 def first_plan(config: RunConfig, network: FunctionalNetwork, device: torch.device) -> Plan:
     """Choose chunks for speed; a memory budget cuts them down later."""
     chunk = config.execution.chunk or comfortable_chunk(network.largest_activation(), device.type)
@@ -155,6 +165,7 @@ def first_plan(config: RunConfig, network: FunctionalNetwork, device: torch.devi
         chunks=Chunks(chunk, chunk, config.execution.second_pass, config.execution.precision),
         threads=torch.get_num_threads(),
         memory=parse_bytes(budget) if budget else None,
+        asked=asked_of(config),
     )
 
 
