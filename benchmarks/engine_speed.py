@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from limbeck.execution.device import keep_freed_memory, resolve_device
 from limbeck.execution.memory import peak_growth
-from limbeck.execution.plan import comfortable_chunk
+from limbeck.execution.plan import STACKED_IMAGES, comfortable_chunk
 from limbeck.matching import Chunks, Matcher, StepContext
 from limbeck.networks import FunctionalNetwork
 from limbeck.plugins import registry
@@ -64,7 +64,8 @@ def plain_network(width: int, shape: tuple[int, ...], classes: int) -> nn.Sequen
     channels = shape[0]
     for block in range(3):
         padding = 3 if block == 0 and shape[1] == 28 else 1
-        layers += [nn.Conv2d(channels, width, 3, padding=padding), nn.GroupNorm(width, width), nn.ReLU(), nn.AvgPool2d(2)]
+        layers += [nn.Conv2d(channels, width, 3, padding=padding), nn.GroupNorm(width, width)]
+        layers += [nn.ReLU(), nn.AvgPool2d(2)]
         channels = width
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * 16, classes))
 
@@ -111,7 +112,9 @@ def ours(kind: str, args: argparse.Namespace, images: Images, device: torch.devi
     network = FunctionalNetwork(module, shape, device=device, name=name)
     matcher: Matcher = registry().create("matchers", kind)
     chunk = comfortable_chunk(network.largest_activation(), device.type)
-    engine = type(matcher).engine(matcher, network, Chunks(chunk, chunk, real_precision=args.precision))
+    together = min(chunk, STACKED_IMAGES[device.type])
+    chunks = Chunks(chunk, chunk, together=together, real_precision=args.precision)
+    engine = type(matcher).engine(matcher, network, chunks)
     state = network.initial(generator(1, "init", device=device))
 
     def step() -> None:

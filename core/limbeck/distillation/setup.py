@@ -17,7 +17,7 @@ from limbeck.distillation.start import starting_images
 from limbeck.errors import PluginError, UsageError
 from limbeck.execution.device import resolve_device
 from limbeck.execution.memory import largest_chunk, parse_bytes, peak_growth
-from limbeck.execution.plan import Plan, comfortable_chunk
+from limbeck.execution.plan import STACKED_IMAGES, Plan, comfortable_chunk
 from limbeck.matching import Chunks, Engine, Matcher, MatcherContext, NetworkSource, SourceContext, StepContext
 from limbeck.networks import FunctionalNetwork
 from limbeck.plugins import registry
@@ -162,7 +162,13 @@ def first_plan(config: RunConfig, network: FunctionalNetwork, device: torch.devi
     budget = config.execution.memory
     return Plan(
         device=str(device),
-        chunks=Chunks(chunk, chunk, config.execution.second_pass, config.execution.precision),
+        chunks=Chunks(
+            real=chunk,
+            synthetic=chunk,
+            together=min(chunk, STACKED_IMAGES[device.type]),
+            second_pass=config.execution.second_pass,
+            real_precision=config.execution.precision,
+        ),
         threads=torch.get_num_threads(),
         memory=parse_bytes(budget) if budget else None,
         asked=asked_of(config),
@@ -176,7 +182,7 @@ def fit_to_memory(parts: Parts) -> None:
     most = max(parts.config.data.batch_real * len(parts.parameters.groups), len(parts.parameters.images))
 
     def work(chunk: int) -> None:
-        chunks = replace(parts.plan.chunks, real=chunk, synthetic=chunk)
+        chunks = parts.plan.chunks.at_most(chunk)
         _trial(parts, type(parts.matcher).engine(parts.matcher, parts.network, chunks))
 
     if parts.network.couples_samples:
@@ -184,7 +190,7 @@ def fit_to_memory(parts: Parts) -> None:
         chunk = most
     else:
         chunk = largest_chunk(work, parts.plan.memory, most, parts.network.device)
-    parts.use(replace(parts.plan, chunks=replace(parts.plan.chunks, real=chunk, synthetic=chunk)))
+    parts.use(replace(parts.plan, chunks=parts.plan.chunks.at_most(chunk)))
 
 
 def estimate(parts: Parts) -> Estimate:

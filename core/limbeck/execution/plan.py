@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from limbeck.errors import CheckpointError
+from limbeck.files import write_json
 from limbeck.matching import Chunks
+
+NAME = "plan.json"
 
 CPU_BLOCK = 32 << 20
 """Largest activation, in bytes, that the CPU allocator reuses without page faults."""
+
+STACKED_IMAGES = {"cpu": 16, "cuda": 4096}
+"""Images up to which groups share a pass in gradient matching. On a CPU that pays for a few images a group only."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,7 @@ class Plan:
         threads: CPU threads.
         memory: growth allowed to the loop in bytes, or None.
         changes: what had to change during the run, each with its step.
+        asked: the settings it was made for; others call for another plan.
     """
 
     device: str
@@ -28,12 +38,11 @@ class Plan:
     threads: int = 1
     memory: int | None = None
     changes: tuple[dict[str, Any], ...] = field(default=())
+    asked: dict[str, Any] = field(default_factory=dict)
 
     def halved(self, step: int) -> Plan:
         """Return the plan after running out of memory at ``step``."""
-        chunks = replace(
-            self.chunks, real=max(self.chunks.real // 2, 1), synthetic=max(self.chunks.synthetic // 2, 1)
-        )
+        chunks = self.chunks.at_most(max(self.chunks.synthetic // 2, 1))
         change = {"step": step, "reason": "out of memory", "real": chunks.real, "synthetic": chunks.synthetic}
         return replace(self, chunks=chunks, changes=(*self.changes, change))
 
@@ -46,6 +55,25 @@ class Plan:
         """Read the plan that ``to_dict`` wrote."""
         fields = dict(values)
         return cls(chunks=Chunks(**fields.pop("chunks")), changes=tuple(fields.pop("changes", ())), **fields)
+
+    def save(self, folder: Path) -> None:
+        """Write the plan into a run folder."""
+        write_json(folder / NAME, self.to_dict())
+
+    @classmethod
+    def load(cls, folder: Path) -> Plan | None:
+        """Read the plan of a run folder, or None when it has none yet.
+
+        Raises:
+            CheckpointError: damaged.
+        """
+        path = folder / NAME
+        if not path.exists():
+            return None
+        try:
+            return cls.from_dict(json.loads(path.read_text()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{path} is altered ({error}). Delete the file to have it made again.") from None
 
 
 def comfortable_chunk(activation_bytes: int, device_type: str) -> int:

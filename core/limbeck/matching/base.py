@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol
 
 import torch
@@ -86,14 +86,21 @@ class Chunks:
     Attributes:
         real: images of a real pass.
         synthetic: images of a synthetic pass (it holds two to three times the memory an image).
+        together: groups are matched each on its own, but in one pass as long as they have at most this many images;
+            few images a group make a pass too small to keep a processor busy.
         second_pass: how the second pass is differentiated; both give the same numbers.
         real_precision: what real passes are computed in; synthetic ones and distances stay in float32.
     """
 
     real: int
     synthetic: int
+    together: int = 1
     second_pass: SecondPass = "double_backward"
     real_precision: Literal["float32", "bfloat16"] = "float32"
+
+    def at_most(self, images: int) -> Chunks:
+        """Return these settings with no more than ``images`` a pass, and as many where that is allowed."""
+        return replace(self, real=images, synthetic=images, together=min(self.together, images))
 
 
 class Matcher(Component, ABC):

@@ -1,25 +1,17 @@
 """The gradient family: match what real and synthetic images do to a network's weights.
 
 The matcher writes a distance between two dictionaries of weight gradients. With g(x) the gradient of the mean
-cross-entropy of synthetic images x, D the distance and v = dD/dg held constant,
-
-    dD/dx = d<g(x), v>/dx,
-
-computed by double backward, or as one reverse pass through the forward-mode derivative of the cross-entropy in
-weight direction v: <g(x), v> = d/de CE(x; w + e v) at e = 0.
+cross-entropy of synthetic images x, D the distance and v = dD/dg held constant, dD/dx = d<g(x), v>/dx.
 """
 
 from __future__ import annotations
 
-import importlib
-import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from limbeck.matching.base import (
     Batches,
@@ -31,12 +23,18 @@ from limbeck.matching.base import (
     leaves_of,
     pull_gradients,
 )
+from limbeck.matching.weight_gradients import (
+    Gradients,
+    Inputs,
+    WeightGradients,
+    leaf_inputs,
+    load_forward_rules,
+    pull_back,
+)
 from limbeck.networks import FunctionalNetwork, State
 
 CALIBRATION_IMAGES = 16
 """Real images a class that set batch-norm statistics before they are frozen (arXiv:2006.05929, public code)."""
-
-Gradients = dict[str, Tensor]
 
 
 class GradientMatcher(Matcher):
@@ -74,23 +72,6 @@ class GradientMatcher(Matcher):
         return GradientEngine(matcher, network, chunks)
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, total: int) -> Tensor:
-    """Return the sum of cross-entropies divided by ``total``: a chunk's share of the whole batch's mean.
-
-    Written out, because torch's own functions cannot be differentiated in reverse after forward mode.
-
-    Args:
-        logits: [n, C].
-        labels: class ids [n], or probabilities [n, C].
-        total: images of the whole batch.
-    """
-    top = logits.detach().amax(1, keepdim=True)
-    normaliser = (logits - top).exp().sum(1).log() + top[:, 0]
-    if labels.is_floating_point():
-        return (normaliser * labels.sum(1) - (logits * labels).sum(1)).sum() / total
-    return (normaliser - logits.gather(1, labels[:, None])[:, 0]).sum() / total
-
-
 class GradientEngine(Engine):
     """Gradients of a gradient distance with respect to images and labels."""
 
@@ -98,38 +79,28 @@ class GradientEngine(Engine):
         super().__init__(network, chunks)
         self.matcher = matcher
         weights = dict(network.module.named_parameters())
-        self.used = [name for name in network.parameter_names if matcher.uses(name, weights[name])]
+        used = [name for name in network.parameter_names if matcher.uses(name, weights[name])]
+        self.weights = WeightGradients(network, used)
         if chunks.second_pass == "forward_mode":
-            _load_forward_rules()
+            load_forward_rules()
 
     def accumulate(self, batches: Batches, state: State, step: StepContext, groups: Sequence[int]) -> Tensor:
-        """Match the groups one by one, or together when the matcher's scope is joint."""
+        """Match the groups each on its own, small ones in one pass, or all as one when the scope is joint."""
         if self.network.couples_samples:
             self._calibrate(batches, state)
-        joint = self.matcher.scope(step) == "joint"
-        losses = [self._match(batches, state, step, list(part)) for part in ([groups] if joint else _each(groups))]
+        if self.matcher.scope(step) == "joint":
+            synthetic = [batches.synthetic(group) for group in groups]
+            images, labels = (torch.cat(parts) for parts in zip(*synthetic, strict=True))
+            return self._match(batches, state, step, groups, (images, labels))
+        losses: list[Tensor] = []
+        for members in _stacks(((group, *batches.synthetic(group)) for group in groups), self._most_together()):
+            names = [group for group, _, _ in members]
+            if len(members) == 1:
+                losses.append(self._match(batches, state, step, names, members[0][1:]))
+            else:
+                stacked = torch.stack([m[1] for m in members]), torch.stack([m[2] for m in members])
+                losses.append(self._match_stack(batches, state, step, names, stacked))
         return torch.stack(losses).sum()
-
-    def _match(self, batches: Batches, state: State, step: StepContext, groups: Sequence[int]) -> Tensor:
-        real = self._real_gradient(batches, state, groups)
-        images, labels = _concatenate([batches.synthetic(group) for group in groups])
-        loss, gradients = self.image_gradient(state, images.detach(), labels.detach(), real, step)
-        backward_through([images, labels], gradients)
-        return loss
-
-    def _real_gradient(self, batches: Batches, state: State, groups: Sequence[int]) -> Gradients:
-        """Mean gradient over the real batches of ``groups``, first order, one group in memory at a time."""
-        total = 0
-        summed: Gradients = {}
-        for group in groups:
-            images, labels = batches.real(group)
-            total += len(images)
-            for part in _parts(len(images), self.chunks.real):
-                with self.real_pass():
-                    gradients = self._gradient(state, images[part], labels[part], 1)
-                for name, grad in gradients.items():
-                    summed[name] = summed[name].add_(grad) if name in summed else grad
-        return {name: grad / total for name, grad in summed.items()}
 
     def image_gradient(
         self, state: State, images: Tensor, labels: Tensor, real: Gradients, step: StepContext
@@ -148,22 +119,74 @@ class GradientEngine(Engine):
         """
         total = len(images)
         if total <= self.chunks.synthetic and self.chunks.second_pass == "double_backward":
-            inputs = _leaf_inputs(images, labels)
-            syn = self._gradient(state, *inputs, total, create_graph=True)
+            inputs = leaf_inputs(images, labels)
+            syn = self.weights.of_batch(state, *inputs, total, create_graph=True)
             loss, direction = self._distance(syn, real, step)
-            return loss, self._through_graph(syn, direction, inputs)
-        syn = {}
-        for part in _parts(total, self.chunks.synthetic):
-            for name, grad in self._gradient(state, images[part], labels[part], total).items():
-                syn[name] = syn[name] + grad if name in syn else grad
+            return loss, pull_back(syn, direction, inputs)
+        parts = list(_parts(total, self.chunks.synthetic))
+        syn = _summed(self.weights.of_batch(state, images[part], labels[part], total) for part in parts)
         loss, direction = self._distance(syn, real, step)
-        second = self._forward_mode if self.chunks.second_pass == "forward_mode" else self._double_backward
-        pieces = [
-            second(state, _leaf_inputs(images[part], labels[part]), total, direction)
-            for part in _parts(total, self.chunks.synthetic)
-        ]
+        forward = self.chunks.second_pass == "forward_mode"
+        second = self.weights.forward_mode if forward else self.weights.double_backward
+        pieces = [second(state, leaf_inputs(images[part], labels[part]), total, direction) for part in parts]
         label_pieces = [piece[1] for piece in pieces if piece[1] is not None]
         return loss, (torch.cat([p[0] for p in pieces]), torch.cat(label_pieces) if label_pieces else None)
+
+    def _match(
+        self, batches: Batches, state: State, step: StepContext, groups: Sequence[int], synthetic: Inputs
+    ) -> Tensor:
+        """Match ``groups`` as one unit."""
+        real = self._mean_real_gradient(batches, state, groups)
+        images, labels = synthetic
+        loss, gradients = self.image_gradient(state, images.detach(), labels.detach(), real, step)
+        backward_through([images, labels], gradients)
+        return loss
+
+    def _match_stack(
+        self, batches: Batches, state: State, step: StepContext, groups: Sequence[int], synthetic: Inputs
+    ) -> Tensor:
+        """Match groups of equal size each on its own, their synthetic images [G, m, ch, h, w] in one pass."""
+        reals = self._real_gradients(batches, state, groups)
+        inputs = leaf_inputs(*synthetic)
+        syn = self.weights.of_groups(state, *inputs)
+        results = [
+            self._distance({name: value[place] for name, value in syn.items()}, real, step)
+            for place, real in enumerate(reals)
+        ]
+        direction = {name: torch.stack([v[name] for _, v in results]) for name in syn}
+        backward_through(list(synthetic), pull_back(syn, direction, inputs))
+        return torch.stack([loss for loss, _ in results]).sum()
+
+    def _real_gradients(self, batches: Batches, state: State, groups: Sequence[int]) -> list[Gradients]:
+        """Return each group's real gradient, groups of equal size together as far as the plan allows."""
+        found: list[Gradients] = []
+        for members in _stacks(((group, *batches.real(group)) for group in groups), self._most_together()):
+            if len(members) == 1:
+                found.append(self._mean_of_real(state, *members[0][1:]))
+                continue
+            with self.real_pass():
+                stacked = self.weights.of_groups(
+                    state, torch.stack([m[1] for m in members]), torch.stack([m[2] for m in members])
+                )
+            found += [{name: value[place] for name, value in stacked.items()} for place in range(len(members))]
+        return found
+
+    def _mean_real_gradient(self, batches: Batches, state: State, groups: Sequence[int]) -> Gradients:
+        """Mean gradient over the real batches of ``groups`` taken together, one group in memory at a time."""
+        total, shares = 0, []
+        for group in groups:
+            images, labels = batches.real(group)
+            total += len(images)
+            shares.append((len(images), self._mean_of_real(state, images, labels)))
+        return _summed({n: g * (size / total) for n, g in found.items()} for size, found in shares)
+
+    def _mean_of_real(self, state: State, images: Tensor, labels: Tensor) -> Gradients:
+        total = len(images)
+        with self.real_pass():
+            return _summed(
+                self.weights.of_batch(state, images[part], labels[part], total)
+                for part in _parts(total, self.chunks.real)
+            )
 
     def _distance(self, syn: Gradients, real: Gradients, step: StepContext) -> tuple[Tensor, Gradients]:
         leaves = leaves_of(syn)
@@ -171,44 +194,8 @@ class GradientEngine(Engine):
         own, adversary = self.matcher.parameters().values(), self.matcher.adversary().values()
         return distance.detach(), pull_gradients(distance, leaves, own, adversary)
 
-    def _gradient(
-        self, state: State, images: Tensor, labels: Tensor, total: int, *, create_graph: bool = False
-    ) -> Gradients:
-        weights = {name: state[name].detach().requires_grad_() for name in self.used}
-        loss = cross_entropy(self._logits({**state, **weights}, images), labels, total)
-        gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=create_graph)
-        return dict(zip(weights, gradients, strict=True))
-
-    def _logits(self, state: State, images: Tensor) -> Tensor:
-        """Logits with batch norm frozen at its calibrated statistics."""
-        return self.network(state, images, train=not self.network.couples_samples)
-
-    def _through_graph(
-        self, syn: Gradients, direction: Gradients, inputs: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
-        wanted = [tensor for tensor in inputs if tensor.requires_grad]
-        grads = torch.autograd.grad(list(syn.values()), wanted, [direction[name] for name in syn])
-        return grads[0], grads[1] if len(grads) > 1 else None
-
-    def _double_backward(
-        self, state: State, inputs: tuple[Tensor, Tensor], total: int, direction: Gradients
-    ) -> tuple[Tensor, Tensor | None]:
-        syn = self._gradient(state, *inputs, total, create_graph=True)
-        return self._through_graph(syn, direction, inputs)
-
-    def _forward_mode(
-        self, state: State, inputs: tuple[Tensor, Tensor], total: int, direction: Gradients
-    ) -> tuple[Tensor, Tensor | None]:
-        with forward_ad.dual_level():
-            weights = {
-                name: forward_ad.make_dual(state[name].detach(), direction[name])  # type: ignore[no-untyped-call]
-                for name in self.used
-            }
-            loss = cross_entropy(self._logits({**state, **weights}, inputs[0]), inputs[1], total)
-            slope = forward_ad.unpack_dual(loss).tangent  # type: ignore[no-untyped-call]
-        wanted = [tensor for tensor in inputs if tensor.requires_grad]
-        grads = torch.autograd.grad(slope, wanted)
-        return grads[0], grads[1] if len(grads) > 1 else None
+    def _most_together(self) -> int:
+        return 1 if self.chunks.second_pass == "forward_mode" else self.chunks.together
 
     def _calibrate(self, batches: Batches, state: State) -> None:
         """Set batch-norm statistics from real images, as the published code does before freezing them."""
@@ -216,32 +203,29 @@ class GradientEngine(Engine):
             self.network(state, batches.calibration(CALIBRATION_IMAGES), train=True)
 
 
-def _load_forward_rules() -> None:
-    """Import torch's forward-mode rules now: the import warns about torch's own use of TorchScript."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=FutureWarning)
-        warnings.simplefilter("ignore", category=DeprecationWarning)
-        importlib.import_module("torch._decomp.decompositions_for_jvp")
+Member = tuple[int, Tensor, Tensor]
 
 
-def _leaf_inputs(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Leaves to differentiate at: the images always, the labels when they are soft."""
-    soft = labels.is_floating_point()
-    return images.detach().requires_grad_(), labels.detach().requires_grad_() if soft else labels
+def _stacks(members: Iterable[Member], most: int) -> Iterator[list[Member]]:
+    """Collect neighbouring groups of equal shape while they have at most ``most`` images together."""
+    stack: list[Member] = []
+    for member in members:
+        size, same = len(member[1]), bool(stack) and member[1].shape == stack[0][1].shape
+        if stack and not (same and (len(stack) + 1) * size <= most):
+            yield stack
+            stack = []
+        stack.append(member)
+    if stack:
+        yield stack
+
+
+def _summed(parts: Iterable[Gradients]) -> Gradients:
+    found: Gradients = {}
+    for part in parts:
+        for name, grad in part.items():
+            found[name] = found[name] + grad if name in found else grad
+    return found
 
 
 def _parts(total: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, total)) for start in range(0, total, size))
-
-
-def _each(groups: Sequence[int]) -> Iterator[Sequence[int]]:
-    return ([group] for group in groups)
-
-
-def _concatenate(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    if len(parts) == 1:
-        return parts[0]
-    return torch.cat([images for images, _ in parts]), torch.cat([labels for _, labels in parts])
-
-
-

@@ -74,6 +74,9 @@ def assert_finite_differences(matcher, batches, net, leaf, chunks=WHOLE):
         torch.testing.assert_close((gradient * direction).sum(), slope, rtol=1e-5, atol=1e-7)
 
 
+STACKED = Chunks(10**6, 10**6, together=10**6)
+
+
 @pytest.mark.parametrize("norm", ["in", "bn", "ln", "gn", "nonorm"])
 @pytest.mark.parametrize("distance", ["ours", "mse", "cos"])
 def test_gradient_family_agrees_with_finite_differences(distance, norm):
@@ -81,12 +84,20 @@ def test_gradient_family_agrees_with_finite_differences(distance, norm):
     matcher = Gradient(Gradient.Options(distance=distance))
     net = network(f"convnet-d1-w4-{norm}-swish")
     assert_finite_differences(matcher, batches, net, batches.leaf)
+    alone = loss_and_gradient(matcher, batches, net)
+    torch.testing.assert_close(loss_and_gradient(matcher, batches, net, STACKED), alone)
 
 
-@pytest.mark.parametrize("second_pass", ["double_backward", "forward_mode"])
-def test_soft_labels_get_their_gradient(second_pass):
+CUT = {
+    "double": Chunks(10**6, 2),
+    "forward": Chunks(10**6, 2, second_pass="forward_mode"),
+    "stacked": STACKED,
+}
+
+
+@pytest.mark.parametrize("chunks", CUT.values(), ids=CUT)
+def test_soft_labels_get_their_gradient(chunks):
     batches = Batches(soft=True)
-    chunks = Chunks(10**6, 2, second_pass)
     assert_finite_differences(Gradient(), batches, network("convnet-d1-w4-in-swish"), batches.soft, chunks)
 
 

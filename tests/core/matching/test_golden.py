@@ -10,10 +10,19 @@ WHOLE = Chunks(real=10**6, synthetic=10**6)
 CHUNKED = Chunks(real=3, synthetic=2)
 FORWARD = Chunks(real=10**6, synthetic=10**6, second_pass="forward_mode")
 FORWARD_CHUNKED = Chunks(real=5, synthetic=1, second_pass="forward_mode")
-PLANS = [WHOLE, CHUNKED, FORWARD, FORWARD_CHUNKED]
+STACKED = Chunks(real=10**6, synthetic=10**6, together=10**6)
+PAIRS = Chunks(real=10**6, synthetic=10**6, together=7)
+PLANS = {
+    "whole": WHOLE,
+    "chunked": CHUNKED,
+    "forward": FORWARD,
+    "forward-chunked": FORWARD_CHUNKED,
+    "stacked": STACKED,
+    "some-stacked": PAIRS,
+}
 
 
-@pytest.mark.parametrize("chunks", PLANS, ids=["whole", "chunked", "forward", "forward-chunked"])
+@pytest.mark.parametrize("chunks", PLANS.values(), ids=PLANS)
 @pytest.mark.parametrize("distance", ["ours", "mse", "cos"])
 def test_gradient_matching_equals_the_published_numbers(golden, distance, chunks):
     golden.check(Gradient(Gradient.Options(distance=distance)), chunks, f"gradient.{distance}")

@@ -1,0 +1,133 @@
+"""Gradients of a network's mean cross-entropy with respect to its weights, and what comes back through them.
+
+With g(x) such a gradient and v a constant of its shape, d<g(x), v>/dx is found by double backward, or as one reverse
+pass through the forward-mode derivative of the cross-entropy in weight direction v:
+<g(x), v> = d/de CE(x; w + e v) at e = 0.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.func import grad, vmap
+
+from limbeck.networks import FunctionalNetwork, State
+
+Gradients = dict[str, Tensor]
+Inputs = tuple[Tensor, Tensor]
+"""Images [m, ch, h, w] and labels, class ids [m] or probabilities [m, C]."""
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, total: int) -> Tensor:
+    """Return the sum of cross-entropies divided by ``total``: a chunk's share of the whole batch's mean.
+
+    Written out, because torch's own functions cannot be differentiated in reverse after forward mode.
+
+    Args:
+        logits: [n, C].
+        labels: class ids [n], or probabilities [n, C].
+        total: images of the whole batch.
+    """
+    top = logits.detach().amax(1, keepdim=True)
+    normaliser = (logits - top).exp().sum(1).log() + top[:, 0]
+    if labels.is_floating_point():
+        return (normaliser * labels.sum(1) - (logits * labels).sum(1)).sum() / total
+    return (normaliser - logits.gather(1, labels[:, None])[:, 0]).sum() / total
+
+
+class WeightGradients:
+    """Gradients with respect to some of a network's weights; batch norm is frozen at its statistics.
+
+    Args:
+        network: the structure.
+        names: the weights that count.
+    """
+
+    def __init__(self, network: FunctionalNetwork, names: Sequence[str]) -> None:
+        self.network, self.names = network, list(names)
+
+    def of_batch(
+        self, state: State, images: Tensor, labels: Tensor, total: int, *, create_graph: bool = False
+    ) -> Gradients:
+        """Return a batch's share of the gradient of a mean over ``total`` images."""
+        weights = {name: state[name].detach().requires_grad_() for name in self.names}
+        loss = self._loss(weights, state, images, labels, total)
+        found = torch.autograd.grad(loss, list(weights.values()), create_graph=create_graph)
+        return dict(zip(weights, found, strict=True))
+
+    def of_groups(self, state: State, images: Tensor, labels: Tensor) -> Gradients:
+        """Return every group's own gradient in one pass.
+
+        Args:
+            state: weights and buffers.
+            images: groups of equal size [G, m, ch, h, w].
+            labels: [G, m] or [G, m, C].
+
+        Returns:
+            Gradients [G, ...] by weight name; differentiable in images and labels where those require it.
+        """
+        weights = {name: state[name].detach() for name in self.names}
+
+        def loss(weights: Gradients, images: Tensor, labels: Tensor) -> Tensor:
+            return self._loss(weights, state, images, labels, len(images))
+
+        found: Gradients = vmap(grad(loss), in_dims=(None, 0, 0))(weights, images, labels)
+        return found
+
+    def forward_mode(
+        self, state: State, inputs: Inputs, total: int, direction: Gradients
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return d<g, v>/d(images, soft labels) by forward mode and one reverse pass."""
+        with forward_ad.dual_level():
+            weights = {
+                name: forward_ad.make_dual(state[name].detach(), direction[name])  # type: ignore[no-untyped-call]
+                for name in self.names
+            }
+            loss = self._loss(weights, state, *inputs, total)
+            slope = forward_ad.unpack_dual(loss).tangent  # type: ignore[no-untyped-call]
+        return _pair(torch.autograd.grad(slope, _wanted(inputs)))
+
+    def double_backward(
+        self, state: State, inputs: Inputs, total: int, direction: Gradients
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return d<g, v>/d(images, soft labels) by differentiating the gradient's graph."""
+        return pull_back(self.of_batch(state, *inputs, total, create_graph=True), direction, inputs)
+
+    def _loss(
+        self, weights: Mapping[str, Tensor], state: State, images: Tensor, labels: Tensor, total: int
+    ) -> Tensor:
+        logits = self.network({**state, **weights}, images, train=not self.network.couples_samples)
+        return cross_entropy(logits, labels, total)
+
+
+def pull_back(found: Gradients, direction: Gradients, inputs: Inputs) -> tuple[Tensor, Tensor | None]:
+    """Return d<g, v>/d(images, soft labels) through the graph of gradients already found."""
+    vectors = [direction[name] for name in found]
+    return _pair(torch.autograd.grad(list(found.values()), _wanted(inputs), vectors))
+
+
+def leaf_inputs(images: Tensor, labels: Tensor) -> Inputs:
+    """Return leaves to differentiate at: the images always, the labels when they are soft."""
+    soft = labels.is_floating_point()
+    return images.detach().requires_grad_(), labels.detach().requires_grad_() if soft else labels
+
+
+def load_forward_rules() -> None:
+    """Import torch's forward-mode rules now: the import warns about torch's own use of TorchScript."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=FutureWarning)
+        warnings.simplefilter("ignore", category=DeprecationWarning)
+        importlib.import_module("torch._decomp.decompositions_for_jvp")
+
+
+def _wanted(inputs: Inputs) -> list[Tensor]:
+    return [tensor for tensor in inputs if tensor.requires_grad]
+
+
+def _pair(found: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+    return found[0], found[1] if len(found) > 1 else None
