@@ -93,7 +93,7 @@ class GradientEngine(Engine):
             images, labels = (torch.cat(parts) for parts in zip(*synthetic, strict=True))
             return self._match(batches, state, step, groups, (images, labels))
         losses: list[Tensor] = []
-        for members in _stacks(((group, *batches.synthetic(group)) for group in groups), self._most_together()):
+        for members in _stacks(((group, *batches.synthetic(group)) for group in groups), self._most_together(state)):
             names = [group for group, _, _ in members]
             if len(members) == 1:
                 losses.append(self._match(batches, state, step, names, members[0][1:]))
@@ -160,7 +160,7 @@ class GradientEngine(Engine):
     def _real_gradients(self, batches: Batches, state: State, groups: Sequence[int]) -> list[Gradients]:
         """Return each group's real gradient, groups of equal size together as far as the plan allows."""
         found: list[Gradients] = []
-        for members in _stacks(((group, *batches.real(group)) for group in groups), self._most_together()):
+        for members in _stacks(((group, *batches.real(group)) for group in groups), self._most_together(state)):
             if len(members) == 1:
                 found.append(self._mean_of_real(state, *members[0][1:]))
                 continue
@@ -194,8 +194,11 @@ class GradientEngine(Engine):
         own, adversary = self.matcher.parameters().values(), self.matcher.adversary().values()
         return distance.detach(), pull_gradients(distance, leaves, own, adversary)
 
-    def _most_together(self) -> int:
-        return 1 if self.chunks.second_pass == "forward_mode" else self.chunks.together
+    def _most_together(self, state: State) -> int:
+        together = self.chunks.together
+        if together == 1 or self.chunks.second_pass == "forward_mode" or not self.weights.stacks(state):
+            return 1
+        return together
 
     def _calibrate(self, batches: Batches, state: State) -> None:
         """Set batch-norm statistics from real images, as the published code does before freezing them."""

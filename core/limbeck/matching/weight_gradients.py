@@ -17,6 +17,7 @@ from torch.autograd import forward_ad
 from torch.func import grad, vmap
 
 from limbeck.networks import FunctionalNetwork, State
+from limbeck.seeding import generator
 
 Gradients = dict[str, Tensor]
 Inputs = tuple[Tensor, Tensor]
@@ -50,6 +51,7 @@ class WeightGradients:
 
     def __init__(self, network: FunctionalNetwork, names: Sequence[str]) -> None:
         self.network, self.names = network, list(names)
+        self._stacks: bool | None = None
 
     def of_batch(
         self, state: State, images: Tensor, labels: Tensor, total: int, *, create_graph: bool = False
@@ -78,6 +80,38 @@ class WeightGradients:
 
         found: Gradients = vmap(grad(loss), in_dims=(None, 0, 0))(weights, images, labels)
         return found
+
+    def stacks(self, state: State) -> bool:
+        """Say whether ``of_groups`` can be trusted for this structure, by trying it once on two images.
+
+        Some layers have no batched rule, and torch 2.15 returns a wrong second derivative for layer norm.
+        """
+        if self._stacks is None:
+            try:
+                self._stacks = self._stacks_exactly(state)
+            except (RuntimeError, NotImplementedError):
+                self._stacks = False
+        return self._stacks
+
+    def _stacks_exactly(self, state: State) -> bool:
+        draw = generator(0, "trial", device=self.network.device)
+        device, dtype = self.network.device, self.network.dtype
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=draw, device=device, dtype=dtype)
+
+        images = normal(2, 1, *self.network.shape)
+        labels = torch.zeros(2, 1, dtype=torch.int64, device=device)
+        inputs = leaf_inputs(images, labels)
+        together = self.of_groups(state, *inputs)
+        direction = {name: normal(*value.shape) for name, value in together.items()}
+        pulled, _ = pull_back(together, direction, inputs)
+        for index, image in enumerate(images):
+            own = {name: value[index] for name, value in direction.items()}
+            alone, _ = self.double_backward(state, leaf_inputs(image, labels[index]), 1, own)
+            if not torch.allclose(pulled[index], alone, rtol=1e-2, atol=1e-3 * float(alone.abs().max())):
+                return False
+        return True
 
     def forward_mode(
         self, state: State, inputs: Inputs, total: int, direction: Gradients
