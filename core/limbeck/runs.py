@@ -24,8 +24,9 @@ from limbeck.distillation import checkpoint, log
 from limbeck.distillation.run import Interrupted, Progress, distil, total_steps
 from limbeck.distillation.setup import Estimate, Parts, asked_of, estimate, fit_to_memory, prepare_labels, set_up
 from limbeck.environment import environment
-from limbeck.errors import UsageError
+from limbeck.errors import LimbeckError, UsageError
 from limbeck.evaluation import Evaluation, Protocol, Recipe, evaluate_set, evaluate_with_baselines, save_rows
+from limbeck.evaluation.rows import FILE as EVALUATION
 from limbeck.events import EvaluationInfo, RunInfo, RunResult
 from limbeck.execution.device import compute_settings, keep_freed_memory, resolve_device
 from limbeck.execution.plan import NAME as PLAN
@@ -165,12 +166,11 @@ def _claimed(folder: Path, config: RunConfig, resume: bool) -> Iterator[Kept]:
             )
         try:
             yield _kept(folder, config) if resume else Kept()
-        except KeyboardInterrupt:
-            if (folder / checkpoint.NAME).exists():
+        except BaseException as error:
+            is_begun = any((folder / name).exists() for name in (TENSORS, checkpoint.NAME, log.NAME))
+            if isinstance(error, KeyboardInterrupt) and (resume or is_begun):
                 raise Interrupted(f"stopped; nothing is lost. Continue: limbeck distill --resume {folder}") from None
-            raise
-        except BaseException:
-            if not resume and not any((folder / name).exists() for name in (TENSORS, checkpoint.NAME, log.NAME)):
+            if not resume and not is_begun:
                 for name in (CONFIG, ENVIRONMENT, PLAN, INITIAL):
                     (folder / name).unlink(missing_ok=True)
             raise
@@ -306,6 +306,10 @@ def _keep_and_measure(
 ) -> list[Evaluation]:
     if folder is None:
         return []
+    if _is_stored(synthetic, folder):
+        synthetic = synthetic.with_(figures=SyntheticSet.load(folder).figures)
+    else:
+        (folder / EVALUATION).unlink(missing_ok=True)
     synthetic.save(folder)
     rows = measure(config, data, synthetic, folder / "networks", cache, listener) if config.evaluation.networks else []
     if rows:
@@ -316,6 +320,16 @@ def _keep_and_measure(
 
     write_report(folder)
     return rows
+
+
+def _is_stored(synthetic: SyntheticSet, folder: Path) -> bool:
+    """Tell whether the folder holds this very set, so that figures measured with it still stand."""
+    try:
+        stored = SyntheticSet.load(folder)
+    except LimbeckError:
+        return False
+    same = stored.storage == synthetic.storage and stored.recipe == synthetic.recipe
+    return same and torch.equal(stored.stored_images(), synthetic.stored_images())
 
 
 def measure(

@@ -6,21 +6,28 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from limbeck.config import BudgetSection
 from limbeck.distillation import checkpoint
+from limbeck.distillation.batches import StepBatches
 from limbeck.distillation.log import LossLog
 from limbeck.distillation.setup import Parts
-from limbeck.errors import LimbeckError
+from limbeck.errors import DivergenceError, LimbeckError
 from limbeck.events import CheckpointInfo
 from limbeck.lifecycle import Lifecycle
 from limbeck.matching import StepContext
+from limbeck.networks import State
+
+
+LEARNED = ("parameters.", "source.", "projector.")
+"""What a checkpoint never holds in numbers that are not finite."""
 
 
 class Interrupted(LimbeckError):
@@ -39,6 +46,7 @@ class Progress:
         loss: mean loss of the steps since the last news.
         seconds: time spent distilling so far.
         fraction: finished part of the budget in [0, 1].
+        changes: what had to change in the plan so far, each with its step.
     """
 
     step: int
@@ -46,6 +54,7 @@ class Progress:
     loss: float
     seconds: float
     fraction: float
+    changes: tuple[dict[str, Any], ...] = ()
 
 
 def total_steps(budget: BudgetSection, num_outer: int) -> int | None:
@@ -77,6 +86,7 @@ class Loop:
         self.step, self.seconds = 0, 0.0
         self.total = total_steps(parts.config.budget, parts.source.num_outer)
         self._stop = threading.Event()
+        self._kept: int | None = None
 
     def restore(self, position: checkpoint.Position, tensors: dict[str, Tensor]) -> None:
         """Continue from a checkpoint."""
@@ -87,19 +97,21 @@ class Loop:
         parts.matcher.load_state_dict(checkpoint.split(placed, "matcher"))
         parts.generators.load_state_dict(checkpoint.split(placed, "generators"))
         self.step, self.seconds = position.step, position.seconds
+        self._kept = position.step
 
     def run(self) -> None:
         """Take every step that is left; save at the end, on a stop request, and now and then between.
 
         Raises:
-            DivergenceError: a loss stopped being finite; no bad checkpoint is written.
+            DivergenceError: a loss or what is learned stopped being finite; no bad checkpoint is written.
+            LimbeckError: memory does not suffice for one image a pass.
             Interrupted: a signal asked to stop; the checkpoint is on disk.
         """
         self.log = LossLog(self.folder, self.step)
         self._started, self._saved = time.perf_counter() - self.seconds, time.perf_counter()
         with self._signals():
             while not self._finished():
-                self.log.add(self._take_step())
+                self.log.add(self._update())
                 self.step += 1
                 if len(self.log) >= self.parts.config.execution.flush_every:
                     self._flush()
@@ -110,20 +122,8 @@ class Loop:
             self._flush()
         self._save()
 
-    def _take_step(self) -> Tensor:
-        """One update of the synthetic set; out of memory halves the chunk and takes the step again."""
-        before = self.parts.generators.state_dict()
-        while True:
-            try:
-                return self._update()
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error) or self.parts.plan.chunks.synthetic == 1:
-                    raise
-                self.parts.use(self.parts.plan.halved(self.step))
-                self.parts.parameters.optimiser.zero_grad(set_to_none=True)
-                self.parts.generators.load_state_dict(before)
-
     def _update(self) -> Tensor:
+        """One update of the synthetic set."""
         parts = self.parts
         outer = parts.source.num_outer
         step = StepContext(self.step // outer, self.step % outer, outer, self.step)
@@ -133,11 +133,44 @@ class Loop:
         joint = parts.config.optimiser.order == "joint"
         losses = []
         for part in [groups] if joint else [[group] for group in groups]:
-            losses.append(parts.engine.accumulate(batches, state, step, part))
+            losses.append(self._accumulate(batches, state, step, part))
             parts.parameters.move(*self._range())
         parts.parameters.update_average()
-        parts.source.advance(step)
+        try:
+            parts.source.advance(step)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise self._too_large("to move the network between steps", "images or the network's width") from error
         return torch.stack(losses).sum()
+
+    def _accumulate(self, batches: StepBatches, state: State, step: StepContext, groups: Sequence[int]) -> Tensor:
+        """Leave the gradients of one update; out of memory halves the chunk and computes them again."""
+        parts = self.parts
+        before = parts.generators.state_dict()
+        buffers = {name: state[name].clone() for name in parts.network.buffer_names}
+        while True:
+            try:
+                return parts.engine.accumulate(batches, state, step, groups)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if parts.plan.chunks.real == parts.plan.chunks.synthetic == 1:
+                    raise self._too_large("for one image a pass", "data.batch_real or the network's width") from error
+            self._shrink()
+            parts.generators.load_state_dict(before)
+            for name, value in buffers.items():
+                state[name].copy_(value)
+
+    def _shrink(self) -> None:
+        """Go on with chunks of half the size, from before the gradients of this update."""
+        self.parts.use(self.parts.plan.halved(self.step))
+        self.parts.parameters.optimiser.zero_grad(set_to_none=True)
+        if self.folder is not None:
+            self.parts.plan.save(self.folder)
+
+    def _too_large(self, what: str, lower: str) -> LimbeckError:
+        return LimbeckError(f"memory does not suffice {what} at step {self.step}. Lower {lower}.{self._saved_hint()}")
 
     def _range(self) -> tuple[Tensor, Tensor]:
         mean, std = self.parts.data.spec.statistics(self.parts.network.device)
@@ -153,16 +186,21 @@ class Loop:
         return time.perf_counter() - self._started
 
     def _flush(self) -> None:
-        section = self.parts.config.optimiser
-        saved = "" if self.folder is None else " The last good checkpoint is kept."
-        hint = f"Lower the learning rate, for example --set optimiser.lr_img={section.lr_img / 10:g}.{saved}"
-        first, losses = self.log.flush(self._elapsed(), self.parts.parameters.images.detach(), hint)
+        first, losses = self.log.flush(self._elapsed(), self.parts.parameters.images.detach(), self._hint())
         self.seconds = self._elapsed()
         if self.hooks is not None:
             self.hooks.after_steps(first, self.step - 1, losses, self.seconds)
         if self.report is not None:
             mean = sum(losses) / len(losses)
-            self.report(Progress(self.step, self.total, mean, self.seconds, self._fraction()))
+            changes = self.parts.plan.changes
+            self.report(Progress(self.step, self.total, mean, self.seconds, self._fraction(), changes))
+
+    def _hint(self) -> str:
+        lr = self.parts.config.optimiser.lr_img
+        return f"Lower the learning rate, for example --set optimiser.lr_img={lr / 10:g}.{self._saved_hint()}"
+
+    def _saved_hint(self) -> str:
+        return "" if self._kept is None else f" The checkpoint after {self._kept} steps is kept."
 
     def _fraction(self) -> float:
         limit = self.parts.config.budget.seconds
@@ -186,9 +224,13 @@ class Loop:
             **checkpoint.join("projector", parts.projector.state_dict()),
             **checkpoint.join("generators", parts.generators.state_dict()),
         }
-        position = checkpoint.Position(self.step, self.seconds, parts.config.identity())
+        for name, tensor in tensors.items():
+            if name.startswith(LEARNED) and not torch.isfinite(tensor).all():
+                raise DivergenceError(f"'{name}' stopped being finite by step {self.step - 1}. {self._hint()}")
+        digest = parts.data.train.digest()
+        position = checkpoint.Position(self.step, self.seconds, parts.config.identity(), digest)
         path = checkpoint.save(self.folder, position, tensors)
-        self._saved = time.perf_counter()
+        self._saved, self._kept = time.perf_counter(), self.step
         if self.hooks is not None:
             self.hooks.after_checkpoint(CheckpointInfo(self.step, str(path)))
 
@@ -244,6 +286,6 @@ def distil(
     return loop
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether torch could not get memory, on either device."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-

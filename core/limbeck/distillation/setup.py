@@ -86,7 +86,7 @@ def build_network(name: str, data: DataSet, device: torch.device, dtype: torch.d
     """Build a network by name for one data set's images."""
     family = registry().create("networks", name)
     module = family.build(data.spec.shape, data.spec.num_classes)
-    return FunctionalNetwork(module, data.spec.shape, device=device, dtype=dtype, name=name)
+    return FunctionalNetwork(module, data.spec.shape, device=device, dtype=dtype, name=name).fitting()
 
 
 def set_up(config: RunConfig, data: DataSet, plan: Plan | None = None) -> Parts:
