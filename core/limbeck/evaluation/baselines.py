@@ -89,11 +89,12 @@ def evaluate_with_baselines(
 def whole_recipe(recipe: Recipe, size: int) -> Recipe:
     """Return the short recipe for a whole real set of ``size`` images: 10 epochs, or 30 for a small one.
 
-    The learning rate falls to a tenth half way and batches are of 256; all else is the protocol's.
+    The learning rate falls to a tenth half way; batches are of 256, or of 64 for a small set, which otherwise sees
+    too few updates to learn (96.6 against 99.3 per cent on digits). All else is the protocol's.
     """
-    epochs = 30 if size < SMALL else 10
+    epochs, batch_size = (30, 64) if size < SMALL else (10, 256)
     return recipe.with_(
-        epochs=epochs, milestones=(epochs // 2,), factor=0.1, batch_size=256, protocol="whole"
+        epochs=epochs, milestones=(epochs // 2,), factor=0.1, batch_size=batch_size, protocol="whole"
     )
 
 

@@ -67,7 +67,7 @@ def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
 def build_network(name: str, spec: DataSpec, device: torch.device) -> FunctionalNetwork:
     """Build a registered network for the images of ``spec``."""
     module = registry().create("networks", name).build(spec.shape, spec.num_classes)
-    return FunctionalNetwork(module, spec.shape, device=device, name=name)
+    return FunctionalNetwork(module, spec.shape, device=device, name=name).fitting()
 
 
 def network_builder(
