@@ -213,5 +213,5 @@ def _guarded(entry: Entry, action: Callable[[], Any]) -> Any:
 def _install(entry: Entry, library: str) -> str:
     """Return the command that installs what a target lacks."""
     if entry.extra:
-        return f"pip install '{entry.distribution}[{entry.extra}]'"
+        return f"pip install '{entry.distribution if entry.version else DISTRIBUTION}[{entry.extra}]'"
     return f"pip install {entry.distribution if entry.version else library}"

@@ -139,13 +139,31 @@ class FunctionalNetwork:
             for leaf in leaves
         ]
         try:
-            state = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
-            with torch.no_grad():
-                self(state, torch.zeros(1, *self.shape, device=self.device, dtype=self.dtype), train=False)
+            self._blank_pass()
         finally:
             for handle in handles:
                 handle.remove()
         return max(found)
+
+    def fitting(self) -> FunctionalNetwork:
+        """Return this network, once a blank image has gone through it.
+
+        Raises:
+            UsageError: its structure does not take images of its shape.
+        """
+        try:
+            self._blank_pass()
+        except (RuntimeError, ValueError) as error:
+            raise UsageError(
+                f"network '{self.name}' does not take images of {_size(self.shape)} (channels x height x width): "
+                f"{str(error).splitlines()[0]}. Choose another with --network; 'limbeck list networks' shows all."
+            ) from error
+        return self
+
+    def _blank_pass(self) -> None:
+        state = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
+        with torch.no_grad():
+            self(state, torch.zeros(1, *self.shape, device=self.device, dtype=self.dtype), train=False)
 
     def check(self, images: Tensor) -> None:
         """Refuse images this network was not built for.
