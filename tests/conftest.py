@@ -1,4 +1,4 @@
-"""Fixtures for tests that need plugins of their own."""
+"""The limit on a test's time, and fixtures for tests that need plugins of their own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,30 @@ import sys
 import textwrap
 
 import pytest
+
+LIMIT = 20.0
+"""Seconds that a test, or what it sets up, may take without being marked slow."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Fail what takes longer than the limit, so that nobody waits for a test unawares."""
+    report = yield
+    if report.passed and report.duration > LIMIT and item.get_closest_marker("slow") is None:
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{item.nodeid} took {report.duration:.1f} s ({report.when}), and the limit is {LIMIT:g} s. "
+            "Make it faster, or mark it with @pytest.mark.slow."
+        )
+    return report
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_folder(tmp_path_factory):
+    """Keep results that outlive a run out of the user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIMBECK_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def write_distribution(folder, name, version="1.0", points=None, **modules):
