@@ -15,6 +15,10 @@ from typing import Any
 from limbeck.errors import LimbeckError, UsageError
 
 
+PART = ".part"
+"""Ends the hidden name of a file that is still being written."""
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` so that a reader sees the old file or the new one, never a part.
 
@@ -22,7 +26,7 @@ def write_atomic(path: Path, content: bytes) -> None:
         UsageError: the place cannot be written (no permission, a file in the way).
         LimbeckError: it could be, but not now (disk full).
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
@@ -75,7 +79,8 @@ def content_key(value: Any) -> str:
 def folder_lock(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process; the kernel frees it however the process ends.
 
-    A folder that was made for this and in which nothing was written is removed again.
+    Parts of files that a killed process left are removed. So is, at the end, a folder that was made for this and in
+    which nothing was written.
 
     Raises:
         UsageError: the folder cannot be made, or another process holds it.
@@ -95,6 +100,8 @@ def folder_lock(folder: Path) -> Iterator[None]:
             raise UsageError(
                 f"{folder} is in use by another run. Wait for it to end, or choose another place with --out."
             ) from None
+        for part in folder.rglob(f".*{PART}"):
+            part.unlink(missing_ok=True)
         try:
             yield
         finally:
