@@ -77,8 +77,9 @@ def distill(
         raise UsageError(f"--resume goes on in its own folder: leave out --out {out}, or leave out --resume {resume}.")
     settings = merge(merge(read_yaml(file) if file else {}, assignments(pairs)), _settings(flags))
     if resume is not None:
-        given = {"method": method, "matcher": matcher, "profile": profile, **settings}
-        config = resumed_config(resume, {key: value for key, value in given.items() if value is not None})
+        named = {"method": method, "matcher": matcher, "profile": profile}
+        settings = merge(settings, {key: value for key, value in named.items() if value is not None})
+        config = resumed_config(resume, settings)
     else:
         config = configure(method, matcher, profile, settings)
     folder = resume or out or Path("runs") / f"{run_name(config)}-{config.data.name}-ipc{config.ipc}"
