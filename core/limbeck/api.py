@@ -35,6 +35,8 @@ def distill(
     device: str = "auto",
     run_dir: str | Path | None = None,
     data_root: str | Path | None = None,
+    max_per_class: int | None = None,
+    batch_real: int | None = None,
     **options: Any,
 ) -> SyntheticSet:
     """Distil a data set into ``ipc`` synthetic images per class.
@@ -53,15 +55,23 @@ def distill(
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
         run_dir: keep a run folder there, with checkpoints, evaluation and report.
         data_root: where named data sets lie.
+        max_per_class: use at most this many real images of each class.
+        batch_real: real images a class in each step; the method's when None.
         **options: sections of the configuration, ``budget={"steps": 100}``.
 
     Raises:
         UsageError: unknown names or options, values out of range, data that cannot be used.
         DivergenceError: the loss stopped being finite.
     """
-    named = {"data": {"name": data if isinstance(data, str) else name_of(data)}}
-    given = {"ipc": ipc, "seed": seed, "execution": {"device": device}, **({"network": network} if network else {})}
-    config = configure(method, matcher, profile, merge(merge(named, given), options))
+    sizes = {"max_per_class": max_per_class, "batch_real": batch_real}
+    given = {
+        "ipc": ipc,
+        "seed": seed,
+        "data": {"name": data if isinstance(data, str) else name_of(data), **_given(sizes)},
+        "execution": {"device": device},
+        **_given({"network": network}),
+    }
+    config = configure(method, matcher, profile, merge(given, options))
     finished = run(
         config,
         None if isinstance(data, str) else data,
@@ -107,6 +117,10 @@ def evaluate(
     named = real_name(found) if data is None else data
     real = load_dataset(named, data_root=data_root, device=place, seed=seed)
     return evaluate_set(found, real, recipe, networks=networks, seed=seed, device=place)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def name_of(data: Any) -> str:

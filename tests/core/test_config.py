@@ -109,11 +109,8 @@ def test_strings_stand_for_names_of_components():
     config = build(names)
     found = [config.matcher, config.source, config.augmentation, config.labels, config.formation, config.init.selector]
     assert found == [Spec(name=name) for name in ("distribution", "fresh", "dsa", "hard", "identity", "random")]
-    assert (config.data.name, config.evaluation.protocol.name, config.execution.executor.name) == (
-        "mnist",
-        "dc",
-        "serial",
-    )
+    names = [config.data.name, config.evaluation.protocol.name, config.execution.executor.name]
+    assert names == ["mnist", "dc", "serial"]
 
 
 def test_a_component_keeps_options_that_only_it_understands():

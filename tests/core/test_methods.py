@@ -5,13 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-import torch
 
 from limbeck.configure import configure
 from limbeck.distillation.run import total_steps
-from limbeck.distillation.setup import build_network
 from limbeck.matching import SourceContext
 from limbeck.methods import Figure, When, read_method
+from limbeck.networks import build_network
 from limbeck.plugins import registry
 from limbeck.preflight import check_names
 from limbeck.runs import recipe_of
@@ -68,8 +67,7 @@ def test_networks_fit_the_images(method, data, shape):
     spec = SimpleNamespace(shape=shape, num_classes=10)
     for profile in ("published", "small"):
         name = resolved(method, profile, data).network
-        network = build_network(name, SimpleNamespace(spec=spec), torch.device("cpu"), torch.float32)
-        assert network.shape == shape
+        assert build_network(name, spec).shape == shape
 
 
 @pytest.mark.parametrize("method", ["dc", "dsa"])

@@ -19,7 +19,7 @@ from limbeck.execution.device import resolve_device
 from limbeck.execution.memory import largest_chunk, parse_bytes, peak_growth
 from limbeck.execution.plan import STACKED_IMAGES, Plan, comfortable_chunk
 from limbeck.matching import Chunks, Engine, Matcher, MatcherContext, NetworkSource, SourceContext, StepContext
-from limbeck.networks import FunctionalNetwork
+from limbeck.networks import FunctionalNetwork, build_network
 from limbeck.plugins import registry
 from limbeck.seeding import Generators, derive_seed
 from limbeck.synthetic import Formation, LabelProjector, ProjectorContext
@@ -82,13 +82,6 @@ class Estimate:
     growth: int | None
 
 
-def build_network(name: str, data: DataSet, device: torch.device, dtype: torch.dtype) -> FunctionalNetwork:
-    """Build a network by name for one data set's images."""
-    family = registry().create("networks", name)
-    module = family.build(data.spec.shape, data.spec.num_classes)
-    return FunctionalNetwork(module, data.spec.shape, device=device, dtype=dtype, name=name).fitting()
-
-
 def set_up(config: RunConfig, data: DataSet, plan: Plan | None = None) -> Parts:
     """Resolve every name of a configuration and get ready for the first step.
 
@@ -104,7 +97,7 @@ def set_up(config: RunConfig, data: DataSet, plan: Plan | None = None) -> Parts:
         raise UsageError("nothing to distil: this configuration has no matcher.")
     device = resolve_device(config.execution.device)
     generators = Generators(config.seed, device)
-    network = build_network(config.network, data, device, torch.float32)
+    network = build_network(config.network, data.spec, device)
     matcher = _create("matchers", config.matcher, Matcher)
     source = _create("network_sources", config.source, NetworkSource)
     formation = _create("formations", config.formation, Formation)
@@ -137,7 +130,9 @@ def prepare_labels(parts: Parts) -> None:
         ProjectorContext(
             real=parts.data.train,
             spec=parts.data.spec,
-            network=lambda name: build_network(name or parts.config.network, parts.data, device, parts.network.dtype),
+            network=lambda name: build_network(
+                name or parts.config.network, parts.data.spec, device, parts.network.dtype
+            ),
             seed=derive_seed(parts.config.seed, "labels"),
             device=device,
             labels=parts.parameters.labels,

@@ -1,5 +1,6 @@
 """Networks as functions of their weights: any ``nn.Module``, started from a generator of our own."""
 
+from limbeck.networks.build import build_network
 from limbeck.networks.functional import FunctionalNetwork, Network, State
 
-__all__ = ["FunctionalNetwork", "Network", "State"]
+__all__ = ["FunctionalNetwork", "Network", "State", "build_network"]
