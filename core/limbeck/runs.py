@@ -28,10 +28,11 @@ from limbeck.errors import LimbeckError, UsageError
 from limbeck.evaluation import Evaluation, Protocol, Recipe, evaluate_set, evaluate_with_baselines, save_rows
 from limbeck.evaluation.rows import FILE as EVALUATION
 from limbeck.events import EvaluationInfo, RunInfo, RunResult
-from limbeck.execution.device import compute_settings, keep_freed_memory, resolve_device
+from limbeck.execution.device import compute_settings, keep_freed_memory, resolve_device, threads_that_pay
 from limbeck.execution.plan import NAME as PLAN
 from limbeck.execution.plan import Plan
 from limbeck.files import folder_lock, write_atomic, write_json
+from limbeck.networks import build_network
 from limbeck.plugins import registry
 from limbeck.preflight import check_names
 from limbeck.seeding import Generators
@@ -115,6 +116,9 @@ def run(
                 checkpoint.require_same_data(kept.start[0], dataset.train.digest(), folder)
             write_atomic(folder / CONFIG, config.to_yaml().encode())
             write_json(folder / ENVIRONMENT, environment(str(device)))
+        if threads is None:
+            activation = build_network(config.network, dataset.spec, device).largest_activation()
+            stack.enter_context(threads_that_pay(activation, device))
         return _run(config, dataset, folder, kept, cache, listener)
 
 

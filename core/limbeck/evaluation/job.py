@@ -11,7 +11,8 @@ from torch import Tensor
 
 from limbeck.data import DataSpec, RealData
 from limbeck.evaluation.recipe import Recipe
-from limbeck.networks.functional import FunctionalNetwork
+from limbeck.execution.device import threads_that_pay
+from limbeck.networks import FunctionalNetwork, build_network
 from limbeck.plugins import registry
 from limbeck.synthetic import LabelProjector, ProjectorContext
 from limbeck.training import Epochs, Samples, TrainData, fit
@@ -39,22 +40,23 @@ def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     network = build_network(recipe.network, spec, device)
     train = _training_data(recipe, spec, tensors, device)
     test = RealData(tensors["test_images"], tensors["test_labels"], spec, device=device)
-    result = fit(
-        network,
-        start=[config["seed"]],
-        data=train,
-        labels=_projector(recipe, spec, config, tensors, train.labels, device),
-        lr=recipe.lr,
-        momentum=recipe.momentum if recipe.optimiser == "sgd" else 0.0,
-        weight_decay=recipe.weight_decay,
-        budget=Epochs(recipe.epochs),
-        batch_size=recipe.batch_size,
-        optimiser=recipe.optimiser,
-        schedule=recipe.schedule,
-        augmentation=_augmentation(recipe, spec),
-        dtype=getattr(torch, config["precision"]),
-        eval_sets={"test": test},
-    )
+    with threads_that_pay(network.largest_activation(), device):
+        result = fit(
+            network,
+            start=[config["seed"]],
+            data=train,
+            labels=_projector(recipe, spec, config, tensors, train.labels, device),
+            lr=recipe.lr,
+            momentum=recipe.momentum if recipe.optimiser == "sgd" else 0.0,
+            weight_decay=recipe.weight_decay,
+            budget=Epochs(recipe.epochs),
+            batch_size=recipe.batch_size,
+            optimiser=recipe.optimiser,
+            schedule=recipe.schedule,
+            augmentation=_augmentation(recipe, spec),
+            dtype=getattr(torch, config["precision"]),
+            eval_sets={"test": test},
+        )
     found = result.metrics[0]["test"]
     return {
         "accuracy": found.overall,
@@ -64,22 +66,12 @@ def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     }
 
 
-def build_network(name: str, spec: DataSpec, device: torch.device) -> FunctionalNetwork:
-    """Build a registered network for the images of ``spec``."""
-    module = registry().create("networks", name).build(spec.shape, spec.num_classes)
-    return FunctionalNetwork(module, spec.shape, device=device, name=name).fitting()
-
-
-def network_builder(
-    default: str, spec: DataSpec, device: torch.device
-) -> Callable[[str | None], FunctionalNetwork]:
+def network_builder(default: str, spec: DataSpec, device: torch.device) -> Callable[[str | None], FunctionalNetwork]:
     """Return what builds a network by name, or ``default`` for None."""
     return lambda name: build_network(name or default, spec, device)
 
 
-def _training_data(
-    recipe: Recipe, spec: DataSpec, tensors: Mapping[str, Tensor], device: torch.device
-) -> Samples:
+def _training_data(recipe: Recipe, spec: DataSpec, tensors: Mapping[str, Tensor], device: torch.device) -> Samples:
     """Form the training images; pixels stay bytes until a batch is drawn, where the formation allows."""
     images, labels = tensors["images"], tensors["labels"].to(device)
     if images.dtype == torch.uint8 and recipe.formation == {"name": "identity"}:
@@ -88,9 +80,7 @@ def _training_data(
         images = RealData(images, labels, spec).normalise(images)
     formation = registry().create("formations", recipe.formation)
     with torch.no_grad():
-        images, labels, _ = formation.expand(
-            images.to(device), labels, tensors["group"].to(device), "evaluate"
-        )
+        images, labels, _ = formation.expand(images.to(device), labels, tensors["group"].to(device), "evaluate")
     return TrainData(images, labels)
 
 
@@ -103,9 +93,7 @@ def _projector(
     device: torch.device,
 ) -> LabelProjector:
     projector: LabelProjector = registry().create("label_projectors", recipe.labels)
-    state = {
-        key.removeprefix(PROJECTOR): value for key, value in tensors.items() if key.startswith(PROJECTOR)
-    }
+    state = {key.removeprefix(PROJECTOR): value for key, value in tensors.items() if key.startswith(PROJECTOR)}
     projector.load_state_dict(state)
     projector.prepare(
         ProjectorContext(

@@ -14,6 +14,9 @@ from limbeck.errors import UsageError
 MMAP_THRESHOLD, TRIM_THRESHOLD = 32 << 20, (1 << 31) - 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
+SMALL_ACTIVATION = 16 << 10
+"""Bytes of an image's largest map below which several threads wait for each other longer than they work."""
+
 
 def resolve_device(asked: str) -> torch.device:
     """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` into a device that is there.
@@ -70,6 +73,22 @@ def compute_settings(device: torch.device, *, threads: int | None, deterministic
     finally:
         torch.set_num_threads(before)
         torch.use_deterministic_algorithms(algorithms)
+
+
+@contextlib.contextmanager
+def threads_that_pay(largest_activation: int, device: torch.device) -> Iterator[None]:
+    """Use one thread for images whose largest map is small, as those of 8x8 digits, and put back what was there.
+
+    Threads meet after every operation. Where an operation takes microseconds that costs more than it gains, and on
+    a machine with other work a hundred times more.
+    """
+    before = torch.get_num_threads()
+    if device.type == "cpu" and largest_activation <= SMALL_ACTIVATION:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager
