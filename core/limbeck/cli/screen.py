@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import rich.box
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from limbeck.config import RunConfig
 from limbeck.distillation.run import Progress as News
@@ -37,7 +39,7 @@ class Screen:
     """Progress of one run; use as a context manager."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or Console(highlight=False, markup=False, soft_wrap=True)
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -52,6 +54,7 @@ class Screen:
         self._bar: TaskID | None = None
         self._spoken = time.monotonic()
         self._start: tuple[int, float] | None = None
+        self._changes = 0
         self._memory: Callable[[], str] = str
 
     def __enter__(self) -> Screen:
@@ -65,12 +68,11 @@ class Screen:
 
     def title(self, config: RunConfig, folder: Path) -> None:
         """Say what is about to happen, and where it goes."""
-        self._config, name = config, f"[bold]{run_name(config)}[/bold]"
+        self._config, by = config, ""
         if config.matcher and any(change.startswith("matcher: ") for change in config.deviations):
-            name += f" with matcher {config.matcher.name}"
-        self.console.print(
-            f"{name} on {config.data.name}, {plural(config.ipc, 'image')} a class, network {config.network}"
-        )
+            by = f" with matcher {config.matcher.name}"
+        what = f"{by} on {config.data.name}, {plural(config.ipc, 'image')} a class, network {config.network}"
+        self.console.print(Text.assemble((run_name(config), "bold"), what))
         self.console.print(f"everything goes into {folder}")
 
     def listener(self) -> Listener:
@@ -81,7 +83,7 @@ class Screen:
         """Say what the run will cost, from trial steps."""
         plan, total = parts.plan, total_steps(parts.config.budget, parts.source.num_outer)
         place = f"{plan.device}, {plural(plan.threads, 'thread')}" if plan.device == "cpu" else plan.device
-        self._memory = memory_of(parts.network.device)
+        self._memory, self._changes = memory_of(parts.network.device), len(plan.changes)
         self._bar = self._bars.add_task("distilling", total=1.0, news="")
         if cost is None:
             self.console.print(f"continuing on {place}")
@@ -92,7 +94,8 @@ class Screen:
         self.console.print(f"{_extent(parts, cost, total)} on {place} ({pace(cost.seconds)}{growth}{passes})")
 
     def progress(self, news: News) -> None:
-        """Move the bar, or say a line now and then."""
+        """Move the bar, or say a line now and then; changes of the plan are said at once."""
+        self._tell_changes(news.changes)
         step, seconds = self._start = self._start or (news.step, news.seconds)
         done, spent = news.step - step, news.seconds - seconds
         words = [f"step {news.step:,}{f' of {news.total:,}' if news.total else ''}", f"loss {news.loss:.4g}"]
@@ -105,6 +108,12 @@ class Screen:
         self._say(", ".join(words), last=news.fraction >= 1)
         if news.fraction >= 1:
             self._measure("")
+
+    def _tell_changes(self, changes: Sequence[Mapping[str, Any]]) -> None:
+        for change in changes[self._changes :]:
+            passes = plural(max(change["real"], change["synthetic"]), "image")
+            self.console.print(f"{change['reason']} at step {change['step']:,}: from here at most {passes} a pass")
+        self._changes = len(changes)
 
     def network(self, label: str, number: int, accuracy: float) -> None:
         """Name one evaluation network's accuracy."""
