@@ -27,6 +27,9 @@ from limbeck.runs import Finished, Listener
 PLAIN_SECONDS = 10
 """Time between two plain lines where there is no terminal; rows that took longer are told as they arrive."""
 
+LONG_SECONDS = 600
+"""Time from which a run with published settings on a CPU is told of smaller ones."""
+
 ROW_NAMES = {
     "synthetic": "this set",
     "random": "random, same ipc",
@@ -92,6 +95,9 @@ class Screen:
         growth = "" if cost.growth is None else f", {format_bytes(cost.growth)} more memory"
         passes = f", at most {plural(plan.chunks.synthetic, 'image')} a pass" if plan.memory else ""
         self.console.print(f"{_extent(parts, cost, total)} on {place} ({pace(cost.seconds)}{growth}{passes})")
+        is_long = parts.config.budget.seconds is None and cost.seconds * (total or 0) > LONG_SECONDS
+        if is_long and plan.device == "cpu" and parts.config.method and parts.config.profile == "published":
+            self.console.print("these are the published settings; --profile small has ones for a CPU")
 
     def progress(self, news: News) -> None:
         """Move the bar, or say a line now and then; changes of the plan are said at once."""

@@ -30,7 +30,7 @@ def parts(budget=None, **plan):
     settings = {"device": "cpu", "threads": 1, "memory": None, "changes": (), **plan}
     return SimpleNamespace(
         plan=SimpleNamespace(chunks=SimpleNamespace(synthetic=64), **settings),
-        config=SimpleNamespace(budget=build({**CONFIG.to_dict(), "budget": budget or {"steps": 1000}}).budget),
+        config=build({**CONFIG.to_dict(), "method": "dm", "budget": budget or {"steps": 1000}}),
         source=SimpleNamespace(num_outer=1),
         network=SimpleNamespace(device=torch.device("cpu")),
     )
@@ -175,6 +175,13 @@ def test_the_estimate_states_the_limit(shown, budget, extent):
     screen, text = shown(False)
     screen.planned(parts(budget), Estimate(0.01, None))
     assert text().startswith(extent)
+
+
+@pytest.mark.parametrize("seconds, budget, hints", [(0.7, None, 1), (0.5, None, 0), (0.7, {"seconds": 5}, 0)])
+def test_a_long_run_on_a_cpu_is_told_of_small_settings(shown, seconds, budget, hints):
+    screen, text = shown(False)
+    screen.planned(parts(budget), Estimate(seconds, None))
+    assert text().count("--profile small") == hints
 
 
 def test_a_memory_budget_states_its_chunk(shown):
