@@ -104,14 +104,14 @@ class Screen:
         self._tell_changes(news.changes)
         step, seconds = self._start = self._start or (news.step, news.seconds)
         done, spent = news.step - step, news.seconds - seconds
-        words = [f"step {news.step:,}{f' of {news.total:,}' if news.total else ''}", f"loss {news.loss:.4g}"]
-        words += [pace(spent / done)] if done else []
-        words += [memory] if (memory := self._memory()) else []
+        count = f"step {news.step:,}{f' of {news.total:,}' if news.total else ''}"
+        words = [f"loss {news.loss:.4g}", *([pace(spent / done)] if done else []), *filter(None, [self._memory()])]
         if self._bar is not None:
-            self._bars.update(self._bar, completed=news.fraction, news="  ".join(words))
+            short = count.removeprefix("step ").replace(" of ", "/")
+            self._bars.update(self._bar, completed=news.fraction, news="  ".join([short, *words]))
         left = news.seconds * (1 / news.fraction - 1) if news.fraction else 0
         words += [f"{duration(left)} left"] if news.fraction < 1 else [f"{duration(news.seconds)} in all"]
-        self._say(", ".join(words), last=news.fraction >= 1)
+        self._say(", ".join([count, *words]), last=news.fraction >= 1)
         if news.fraction >= 1:
             self._measure("")
 

@@ -158,7 +158,7 @@ def test_a_terminal_shows_bars_and_keeps_the_last_line(shown):
         screen.progress(Progress(1000, 1000, 0.25, 10.0, 1.0))
         screen.network("random", 2, 0.25)
         screen._bars.refresh()
-    assert "distilling" in half and "step 500 of 1,000  loss 0.25  10 ms a step" in half
+    assert "distilling" in half and "500/1,000  loss 0.25  10 ms a step" in half
     assert "step 1,000 of 1,000, loss 0.25, 10 ms a step, " in text()
     assert "measuring" in text() and "random, same ipc: network 3 reached 25.0 %" in text()
 
