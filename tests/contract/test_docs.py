@@ -1,0 +1,220 @@
+"""What the documentation shows is run, and what exists is documented.
+
+A document is a session: its blocks run in order in one empty folder, shell as typed, Python in one namespace. A
+Python or YAML block whose first line is ``# name.py`` is a file of that name. ``<!-- new folder -->`` starts a new
+session; ``<!-- not run: reason -->`` before a block leaves it out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import io
+import json
+import re
+import shlex
+import statistics
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import limbeck
+from limbeck import events, hookspecs
+from limbeck.cli import main
+from limbeck.plugins import load_installed, registry
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text()
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
+GUIDE, TUTORIAL, README = DOCUMENTS["docs/plugin-guide.md"], DOCUMENTS["docs/tutorial.md"], DOCUMENTS["README.md"]
+
+BLOCK = re.compile(r"^(?P<left_out><!-- not run: [^\n]+ -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
+FILE = re.compile(r"# ([\w-]+\.(?:py|yaml))\n")
+LANGUAGES = {"sh", "python", "yaml", "toml", "text"}
+NEW_FOLDER = "<!-- new folder -->"
+SESSIONS = {
+    f"{name}-{number}": part
+    for name, text in DOCUMENTS.items()
+    for number, part in enumerate(text.split(NEW_FOLDER))
+    if any(match["language"] in ("sh", "python") and not match["left_out"] for match in BLOCK.finditer(part))
+}
+HOOKS = {
+    name: list(inspect.signature(function).parameters)
+    for name, function in vars(hookspecs).items()
+    if inspect.isfunction(function) and hasattr(function, "limbeck_spec")
+}
+KINDS = [name.removeprefix("register_") for name in HOOKS if name.startswith("register_")]
+
+LESS = {
+    "distill": "--steps 20 --networks 1 --set evaluation.protocol.epochs=10 --set evaluation.baselines=false",
+    "distill --resume": "--steps 30 --networks 1 --set evaluation.baselines=false",
+    "evaluate": "--networks 1",
+}
+"""What the documentation's commands are given on top, so that they have less to do."""
+
+
+@pytest.fixture
+def session(tmp_path, monkeypatch):
+    """Run the blocks of a document's part in a folder of its own: ``session(text)``."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("limbeck.plugins._loader", functools.cache(load_installed))  # files are forgotten afterwards
+
+    def run(text):
+        namespace = {"__name__": "__main__"}
+        for match in BLOCK.finditer(text):
+            file = FILE.match(match["text"])
+            if match["left_out"]:
+                continue
+            if file:
+                Path(file[1]).write_text(match["text"])
+            elif match["language"] == "sh":
+                for line in match["text"].replace("\\\n", " ").splitlines():
+                    type_in(line)
+            elif match["language"] == "python":
+                exec(compile(match["text"], "<documentation>", "exec"), namespace)
+
+    return run
+
+
+def type_in(line):
+    """Run a line of a shell block; the command itself runs in this process, which spares its start."""
+    command, *words = shlex.split(line)
+    if command != "limbeck":
+        subprocess.run(["bash", "-euo", "pipefail", "-c", line], capture_output=True, check=True)
+        return
+    resumes = " --resume" if "--resume" in words else ""
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        status = main([*words, *shlex.split(LESS.get(words[0] + resumes, ""))])
+    assert status == 0 and not said.getvalue(), f"{line}: {said.getvalue()}"
+
+
+def files_of(text):
+    """Return the files that a document shows, by name."""
+    return {file[1]: m["text"] for m in BLOCK.finditer(text) if (file := FILE.match(m["text"]))}
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_what_is_shown_runs(name, session):
+    session(SESSIONS[name])
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_block_has_a_language_the_tests_know(name):
+    assert DOCUMENTS[name].count("```") == 2 * len(BLOCK.findall(DOCUMENTS[name]))
+    assert {match["language"] for match in BLOCK.finditer(DOCUMENTS[name])} <= LANGUAGES
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name):
+    place = (ROOT / name).parent
+    targets = [link for link in re.findall(r"\]\(([^)#\s]+)", DOCUMENTS[name]) if "://" not in link]
+    assert [target for target in targets if not (place / target).exists()] == []
+
+
+def test_a_block_that_fails_is_found(session):
+    with pytest.raises(AssertionError, match="unknown method"):
+        session("```sh\nlimbeck distill --method dmm\n```\n")
+    with pytest.raises(subprocess.CalledProcessError):
+        session("```sh\nfalse\n```\n")
+    with pytest.raises(ZeroDivisionError):
+        session("```python\n1 / 0\n```\n")
+    session("<!-- not run: it fails -->\n```sh\nfalse\n```\n")
+
+
+# The tutorial's own matcher
+
+
+def test_the_tutorials_matcher_is_short_and_beats_random_images(session):
+    """The file and the command are the tutorial's; only the budget is smaller."""
+    source = files_of(TUTORIAL)["mine.py"]
+    assert len(source.splitlines()) <= 30
+    Path("mine.py").write_text(source)
+    command = next(line for line in TUTORIAL.splitlines() if line.startswith("limbeck distill -p mine.py"))
+    assert main([*shlex.split(command)[1:], "--out", "run", "--steps", "60", "--networks", "0"]) == 0
+    protocol = {"name": "dc", "epochs": 100}
+    ours = limbeck.evaluate("run", protocol=protocol, networks=4)
+    random = [limbeck.distill(method="random", profile="small", ipc=1, seed=seed) for seed in range(4)]
+    theirs = [limbeck.evaluate(real, protocol=protocol, networks=1).mean for real in random]
+    assert all(len(real) == ours.images for real in random)
+    errors = (statistics.variance(ours.accuracies) + statistics.variance(theirs)) / 4
+    assert ours.mean - statistics.fmean(theirs) > 3 * errors**0.5
+    log = [json.loads(line)["loss"] for line in Path("run/log.jsonl").read_text().splitlines()]
+    assert log[-1] < log[0]
+
+
+def test_the_tutorials_matcher_is_unlike_those_that_ship():
+    source = files_of(TUTORIAL)["mine.py"]
+    name = re.search(r'register\("(\w+)"', source)[1]
+    assert name not in registry().names("matchers")
+
+
+# The plugin guide
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_guide_has_every_hook_with_its_arguments(hook):
+    signature = f"`{hook}({', '.join(HOOKS[hook])})`"
+    assert signature in GUIDE, f"docs/plugin-guide.md lacks {signature}"
+
+
+def test_the_guide_has_no_hook_that_does_not_exist():
+    named = set(re.findall(r"`((?:register|before|after|on)_\w+)\(", GUIDE))
+    assert named - set(HOOKS) == set()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_guide_has_a_section_for_every_kind(kind):
+    [(_, section)] = re.findall(rf"^### {kind}\b.*?$(.*?)\n(.*?)(?=^##)", GUIDE, flags=re.M | re.S)
+    assert "```python" in section or kind == "applications"
+
+
+@pytest.mark.parametrize("record", [events.RunInfo, events.EvaluationInfo, events.CheckpointInfo, events.RunResult])
+def test_the_guide_names_every_field_that_hooks_are_told(record):
+    [row] = [line for line in GUIDE.splitlines() if line.startswith(f"| `{record.__name__}`")]
+    assert re.findall(r"`(\w+)`", row)[1:] == list(record.__dataclass_fields__)
+
+
+def test_the_guides_plugins_load_and_fill_every_kind(tmp_path):
+    """Each is a class that can be made: its base's abstract methods are all there."""
+    files = {name: text for name, text in files_of(GUIDE).items() if "hookimpl" in text}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    loader = load_installed()
+    loader.load_files([tmp_path / name for name in files])
+    assert loader.registry.failures == []
+    filled = set()
+    for kind in KINDS:
+        for name, entry in loader.registry.entries(kind).items():
+            if entry.distribution in files:
+                filled.add(kind)
+                if kind not in ("applications", "commands", "methods"):
+                    loader.registry.create(kind, name)
+    assert filled == set(KINDS) - {"applications"}
+
+
+@pytest.mark.parametrize(
+    "word", ["LIMBECK_PLUGINS", "LIMBECK_STRICT", "`-p", "DIST:NAME", "[project.entry-points.limbeck]"]
+)
+def test_the_guide_says_how_plugins_are_found_and_chosen(word):
+    assert word in GUIDE
+
+
+# The first page
+
+
+@pytest.mark.parametrize("kind", ["methods", "matchers", "datasets", "networks", "commands"])
+def test_the_readme_lists_what_ships(kind):
+    [row] = [line for line in README.splitlines() if line.startswith(f"| {kind} ")]
+    shipped = [name for name, entry in registry().entries(kind).items() if entry.is_shipped]
+    assert sorted(re.findall(r"`([\w-]+)`", row)) == sorted(shipped), f"the row '{kind}' of README.md"
+
+
+def test_pictures_are_small():
+    pictures = list((ROOT / "docs" / "images").iterdir())
+    assert pictures
+    assert [picture.name for picture in pictures if picture.stat().st_size > 100 * 1024] == []
