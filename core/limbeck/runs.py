@@ -249,6 +249,7 @@ def _selected(config: RunConfig, data: DataSet) -> SyntheticSet:
     return SyntheticSet(
         images=chosen.images.float().cpu(),
         labels=chosen.labels.cpu(),
+        label_kind="probabilities" if chosen.labels.is_floating_point() else "hard",
         group=chosen.group.cpu(),
         spec=data.spec,
         storage=config.storage,
@@ -267,6 +268,7 @@ def _distilled(config: RunConfig, parts: Parts, steps: int, seconds: float) -> S
     return SyntheticSet(
         images=parameters.result.float().cpu().clone(),
         labels=parameters.labels.cpu(),
+        label_kind="probabilities" if parameters.labels.is_floating_point() else "hard",
         group=parameters.group.cpu(),
         spec=parts.data.spec,
         storage=config.storage,

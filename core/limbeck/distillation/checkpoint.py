@@ -40,8 +40,8 @@ class Position:
 def save(folder: Path, position: Position, tensors: dict[str, Tensor]) -> Path:
     """Write a checkpoint into a run folder and return its path."""
     body = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    plain = pack_tensors(body)
-    header = {"position": json.dumps(asdict(position), sort_keys=True), "sha256": sha256(_data_of(plain))}
+    where = json.dumps(asdict(position), sort_keys=True)
+    header = {"position": where, "sha256": _checksum(where, body, pack_tensors(body))}
     path = folder / NAME
     write_atomic(path, pack_tensors(body, metadata=header))
     return path
@@ -61,7 +61,7 @@ def load(folder: Path) -> tuple[Position, dict[str, Tensor]] | None:
         tensors = parse_tensors(content)
         (length,) = struct.unpack("<Q", content[:8])
         header = json.loads(content[8 : 8 + length])["__metadata__"]
-        if header["sha256"] != sha256(_data_of(content)):
+        if header["sha256"] != _checksum(header["position"], tensors, content):
             raise ValueError("checksum differs")
         return Position(**json.loads(header["position"])), tensors
     except (SafetensorError, struct.error, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -109,6 +109,8 @@ def join(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
-def _data_of(content: bytes) -> bytes:
+def _checksum(where: str, tensors: dict[str, Tensor], content: bytes) -> str:
+    """Sign the position, the tensors' names, types and shapes, and their bytes."""
     (length,) = struct.unpack("<Q", content[:8])
-    return content[8 + length :]
+    listed = sorted((name, str(tensor.dtype), list(tensor.shape)) for name, tensor in tensors.items())
+    return sha256(f"{where}{listed}".encode() + content[8 + length :])

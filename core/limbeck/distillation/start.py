@@ -65,9 +65,10 @@ def _from_file(config: RunConfig, real: RealData) -> Start:
         )
     order = stored.group.argsort(stable=True)
     images = real.normalise(stored.unit()) if stored.spec != real.spec else stored.normalised()
+    labels = stored.labels.softmax(1) if stored.label_kind == "logits" else stored.labels
     device = real.device
     return (
         images[order].to(device, real.dtype),
-        stored.labels[order].to(device),
+        labels[order].to(device),
         stored.group[order].to(device),
     )

@@ -32,13 +32,15 @@ TENSORS, MANIFEST, PREVIEW = "synthetic.safetensors", "manifest.json", "preview.
 def save(synthetic: SyntheticSet, folder: Path) -> Path:
     """Write tensors, manifest and preview into ``folder`` and return it."""
     tensors = {
-        "images": synthetic.stored_images().cpu().contiguous(),
-        "labels": synthetic.labels.cpu().contiguous(),
-        "group": synthetic.group.cpu().clone(),
-        **{name: tensor.detach().cpu().contiguous() for name, tensor in synthetic.component_state.items()},
+        "images": synthetic.stored_images(),
+        "labels": synthetic.stored_labels(),
+        "group": synthetic.group,
+        **synthetic.component_state,
     }
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     manifest = manifest_of(synthetic, tensors)
-    content = pack_tensors(tensors, metadata={"manifest": json.dumps(manifest, sort_keys=True)})
+    signed = {**manifest, "checksum": _text_checksum(manifest)}
+    content = pack_tensors(tensors, metadata={"manifest": json.dumps(signed, sort_keys=True)})
     write_atomic(folder / PREVIEW, preview_png(synthetic))
     (folder / MANIFEST).unlink(missing_ok=True)
     write_atomic(folder / TENSORS, content)
@@ -94,13 +96,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def _parse(path: Path, content: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
-        tensors = parse_tensors(content)
         (length,) = struct.unpack("<Q", content[:8])
+        manifest = _embedded(path, content[8 : 8 + length])
+        tensors = parse_tensors(content)
     except (SafetensorError, struct.error, ValueError, KeyError, AttributeError) as error:
         raise ArtifactError(
             f"{path} is truncated or altered ({error}). Copy it again or distil again with --resume."
         ) from None
-    manifest = _embedded(path, content[8 : 8 + length])
     listed = manifest.get("tensors")
     if not isinstance(listed, dict) or sorted(listed) != sorted(tensors):
         raise ArtifactError(f"{path} does not hold the tensors its manifest lists: it was altered.")
@@ -114,7 +116,7 @@ def _embedded(path: Path, header: bytes) -> dict[str, Any]:
     try:
         manifest = json.loads(json.loads(header)["__metadata__"]["manifest"])
     except (ValueError, KeyError, TypeError):
-        raise ArtifactError(f"{path} holds no manifest: it is no Limbeck set, or was altered.") from None
+        raise ArtifactError(f"{path} holds no manifest: it is no Limbeck set, or was truncated or altered.") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ArtifactError(f"{path} is no Limbeck synthetic set.")
     found = manifest.get("version")
@@ -123,6 +125,8 @@ def _embedded(path: Path, header: bytes) -> dict[str, Any]:
             f"{path} was written in format version {found}; this Limbeck reads up to {VERSION}. "
             "Type: pip install --upgrade limbeck"
         )
+    if manifest.pop("checksum", None) != _text_checksum(manifest):
+        raise ArtifactError(f"{path}: the manifest does not have its checksum: it was altered.")
     return manifest
 
 
@@ -131,8 +135,10 @@ def _check_manifest_file(path: Path, content: bytes) -> None:
         return
     try:
         stated = json.loads(path.read_text())["sha256"]
-    except (ValueError, KeyError, TypeError):
-        raise ArtifactError(f"{path} is truncated or altered. Delete it: the set beside it is complete alone.") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ArtifactError(
+            f"{path} is truncated or altered. Delete it: the set beside it is complete alone."
+        ) from None
     if stated != sha256(content):
         raise ArtifactError(f"{path} states another checksum than {TENSORS} has: one of the two was altered.")
 
@@ -140,10 +146,10 @@ def _check_manifest_file(path: Path, content: bytes) -> None:
 def _assemble(manifest: dict[str, Any], tensors: dict[str, Tensor]) -> SyntheticSet:
     try:
         spec = DataSpec.from_dict(manifest["data"])
-        images = tensors.pop("images")
+        images, labels = tensors.pop("images"), tensors.pop("labels")
         return SyntheticSet(
             images=images.float() / 255 if images.dtype == torch.uint8 else images.float(),
-            labels=tensors.pop("labels"),
+            labels=labels.float() if labels.is_floating_point() else labels,
             group=tensors.pop("group"),
             spec=spec,
             component_state=tensors,
@@ -153,6 +159,10 @@ def _assemble(manifest: dict[str, Any], tensors: dict[str, Tensor]) -> Synthetic
         raise ArtifactError(f"the manifest lacks or misstates {error}: it was altered.") from None
 
 
+def _text_checksum(manifest: dict[str, Any]) -> str:
+    return sha256(json.dumps(manifest, sort_keys=True).encode())
+
+
 def _checksum(tensor: Tensor) -> str:
     shape = f"{tensor.dtype}{list(tensor.shape)}".encode()
-    return sha256(shape + tensor.contiguous().view(torch.uint8).numpy().tobytes())
+    return sha256(shape + tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())

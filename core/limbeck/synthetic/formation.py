@@ -16,9 +16,7 @@ class Formation(Component, ABC):
     """A differentiable map from stored to training images, applied before augmentation."""
 
     @abstractmethod
-    def expand(
-        self, images: Tensor, labels: Tensor, group: Tensor, phase: Phase
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def expand(self, images: Tensor, labels: Tensor, group: Tensor, phase: Phase) -> tuple[Tensor, Tensor, Tensor]:
         """Return training images with their labels and groups.
 
         Args:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from limbeck.data import DataSpec
+from limbeck.errors import UsageError
 
 Space = Literal["normalised", "unit"]
 Storage = Literal["float32", "float16", "uint8"]
@@ -24,7 +25,8 @@ class SyntheticSet:
 
     Attributes:
         images: float32 [n, ch, h, w], in ``space``.
-        labels: class ids int64 [n], or soft labels float32 [n, C] of the kind ``label_kind``.
+        labels: class ids int64 [n], or soft labels float32 [n, C] of the kind ``label_kind``, rounded to float16
+            unless ``storage`` is float32.
         group: which group each image belongs to, int64 [n]; the class unless groups were given.
         spec: the real data set's shape, classes, mean and standard deviation.
         space: ``normalised`` with the mean and deviation of ``spec``, or ``unit`` = [0, 1].
@@ -34,6 +36,9 @@ class SyntheticSet:
         provenance: method, settings, seed, versions that made it.
         figures: accuracies measured with it, each with its protocol.
         component_state: tensors of components that travel with the set, named ``<kind>.<name>.<tensor>``.
+
+    Raises:
+        UsageError: images, labels and groups that do not fit each other or ``spec``.
     """
 
     images: Tensor
@@ -47,6 +52,32 @@ class SyntheticSet:
     provenance: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
     component_state: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._check()
+        if self.label_kind != "hard":
+            object.__setattr__(self, "labels", self.stored_labels().float())
+
+    def _check(self) -> None:
+        n, shape, classes = len(self.images), list(self.spec.shape), self.spec.num_classes
+        labels = "class ids [n]" if self.label_kind == "hard" else f"numbers [n, {classes}] ({self.label_kind})"
+        fits = (
+            list(self.images.shape) == [n, *shape]
+            and list(self.group.shape) == [n]
+            and list(self.labels.shape) == ([n] if self.label_kind == "hard" else [n, classes])
+            and self.labels.is_floating_point() == (self.label_kind != "hard")
+        )
+        if not fits:
+            found = ", ".join(str(list(tensor.shape)) for tensor in (self.images, self.labels, self.group))
+            raise UsageError(
+                f"a set for '{self.spec.name}' needs images [n, {', '.join(map(str, shape))}], "
+                f"labels that are {labels}, and groups [n]; found {found} with labels of {self.labels.dtype}."
+            )
+        if self.storage not in BYTES_PER_NUMBER or self.space not in ("normalised", "unit"):
+            raise UsageError(
+                f"a set is stored as float32, float16 or uint8, not {self.storage}, and is normalised or unit, "
+                f"not {self.space}."
+            )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -94,6 +125,12 @@ class SyntheticSet:
             unit = self.images if self.space == "unit" else self.images * std + mean
             return (unit.clamp(0, 1) * 255).round().to(torch.uint8)
         return self.images.to(getattr(torch, self.storage))
+
+    def stored_labels(self) -> Tensor:
+        """Return the labels in their storage format: class ids int64, soft labels float32 or else float16."""
+        if self.label_kind == "hard":
+            return self.labels
+        return self.labels.to(torch.float32 if self.storage == "float32" else torch.float16)
 
     def with_(self, **changes: Any) -> SyntheticSet:
         """Return a copy with other attributes (``set.with_(storage="uint8")``)."""

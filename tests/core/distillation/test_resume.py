@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -177,3 +178,18 @@ def test_damaged_checkpoint_is_refused(damage, tiny, distil_until, tmp_path):
     with pytest.raises(CheckpointError, match="truncated or altered") as told:
         run(resumed_config(tmp_path, {}), folder=tmp_path, resume=True)
     assert "\n" not in str(told.value)
+
+
+def test_flipped_bit_of_a_checkpoint_is_found_or_does_no_harm(tmp_path):
+    tensors = {"parameters.images": torch.randn(3), "generators.data": torch.arange(5, dtype=torch.uint8)}
+    position = checkpoint.Position(5, 0.25, {"ipc": 1, "seed": 3}, "digest")
+    path = checkpoint.save(tmp_path, position, tensors)
+    content = path.read_bytes()
+    for bit in range(0, 8 * len(content), 7):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with contextlib.suppress(CheckpointError):
+            where, found = checkpoint.load(tmp_path)
+            assert where == position
+            assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
