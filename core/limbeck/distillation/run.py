@@ -25,7 +25,6 @@ from limbeck.lifecycle import Lifecycle
 from limbeck.matching import StepContext
 from limbeck.networks import State
 
-
 LEARNED = ("parameters.", "source.", "projector.")
 """What a checkpoint never holds in numbers that are not finite."""
 
