@@ -14,7 +14,6 @@ from typing import Any
 
 from limbeck.errors import LimbeckError, UsageError
 
-
 PART = ".part"
 """Ends the hidden name of a file that is still being written."""
 

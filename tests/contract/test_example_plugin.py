@@ -107,9 +107,7 @@ def test_its_matcher_explains_itself(limbeck):
 
 
 def test_it_can_be_left_out(limbeck):
-    assert json.loads(limbeck("plugins", "--json", LIMBECK_PLUGINS="").stdout)["skipped"] == [
-        "limbeck-example-plugin"
-    ]
+    assert json.loads(limbeck("plugins", "--json", LIMBECK_PLUGINS="").stdout)["skipped"] == ["limbeck-example-plugin"]
     finished = limbeck("example-measure", "x", status=2, LIMBECK_PLUGINS="")
     assert "LIMBECK_PLUGINS leaves out: limbeck-example-plugin" in finished.stderr
 
@@ -171,9 +169,7 @@ def test_moments_are_zero_at_equal_statistics_and_only_there(example):
         return float(matcher.discrepancy(moments(rows), moments(embedding), step))
 
     assert discrepancy(embedding.flip(0)) == pytest.approx(0, abs=1e-20)
-    assert discrepancy(embedding + 1) == pytest.approx(
-        5
-    )  # means move by 1 in 5 coordinates, variances not at all
+    assert discrepancy(embedding + 1) == pytest.approx(5)  # means move by 1 in 5 coordinates, variances not at all
     variance = embedding.var(0, unbiased=False)
     doubled = embedding.mean(0) + 2 * (embedding - embedding.mean(0))
     assert discrepancy(doubled) == pytest.approx(0.1 * float((3 * variance).square().sum()))

@@ -109,9 +109,7 @@ def test_the_callable_class_has_a_method_for_every_life_cycle_hook():
     assert methods == LIFE_CYCLE
 
 
-@pytest.mark.parametrize(
-    "record", [events.RunInfo, events.EvaluationInfo, events.CheckpointInfo, events.RunResult]
-)
+@pytest.mark.parametrize("record", [events.RunInfo, events.EvaluationInfo, events.CheckpointInfo, events.RunResult])
 def test_events_are_frozen_plain_values_and_documented(record):
     assert record.__dataclass_params__.frozen
     fields = [field.name for field in dataclasses.fields(record)]

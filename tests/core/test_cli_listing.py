@@ -355,9 +355,7 @@ def test_strict_leaves_through_main(loose, monkeypatch):
 
 
 def test_plugin_files_are_taken_from_anywhere_before_a_double_dash():
-    files, rest = split_plugin_files(
-        ["-p", "a.py", "x", "--plugin", "b.py", "--plugin=c.py", "y", "--", "-p", "z"]
-    )
+    files, rest = split_plugin_files(["-p", "a.py", "x", "--plugin", "b.py", "--plugin=c.py", "y", "--", "-p", "z"])
     assert files == ["a.py", "b.py", "c.py"]
     assert rest == ["x", "y", "--", "-p", "z"]
 

@@ -15,9 +15,7 @@ SHAPE = (3, 6, 6)
 
 
 def small_module(norm=None):
-    return nn.Sequential(
-        nn.Conv2d(3, 4, 3), norm or nn.GroupNorm(4, 4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5)
-    )
+    return nn.Sequential(nn.Conv2d(3, 4, 3), norm or nn.GroupNorm(4, 4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5))
 
 
 def network(norm=None, dtype=torch.float32):
@@ -41,9 +39,7 @@ def test_the_same_generator_gives_the_same_weights_and_another_seed_others():
 
 
 def test_weights_start_in_pytorchs_default_range():
-    state = FunctionalNetwork(nn.Sequential(nn.Linear(100, 400), nn.Linear(400, 50)), (1, 1, 1)).initial(
-        rng()
-    )
+    state = FunctionalNetwork(nn.Sequential(nn.Linear(100, 400), nn.Linear(400, 50)), (1, 1, 1)).initial(rng())
     for key, fan_in in (("0.weight", 100), ("0.bias", 100), ("1.weight", 400)):
         bound = 1 / math.sqrt(fan_in)
         assert state[key].abs().max() <= bound

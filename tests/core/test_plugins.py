@@ -118,15 +118,12 @@ BROKEN = {
 
 
 def source(body):
-    return "from limbeck import hookimpl\n" + "\n".join(
-        line.removeprefix(" " * 8) for line in body.split("\n")
-    )
+    return "from limbeck import hookimpl\n" + "\n".join(line.removeprefix(" " * 8) for line in body.split("\n"))
 
 
 def shipped_names(registry):
     return {
-        kind: [name for name, entry in registry.entries(kind).items() if entry.is_shipped]
-        for kind in registry.kinds()
+        kind: [name for name, entry in registry.entries(kind).items() if entry.is_shipped] for kind in registry.kinds()
     }
 
 
@@ -197,9 +194,7 @@ def test_a_name_of_two_third_parties_is_withdrawn_and_can_be_chosen(distribution
     registry = load_installed().registry
     ours = [name for name in registry.names("matchers") if name.endswith("good")]
     assert ours == ["party-one:good", "party-two:good"]
-    with pytest.raises(
-        UnknownNameError, match=r"party-one 1.0 and party-two 1.0; ask for 'party-one:good' or"
-    ):
+    with pytest.raises(UnknownNameError, match=r"party-one 1.0 and party-two 1.0; ask for 'party-one:good' or"):
         registry.load("matchers", "good")
     assert registry.load("matchers", "party-two:good")[0].__module__ == "party_two"
     assert registry.load("matchers", "Party_One:good")[0].__module__ == "party_one"
@@ -259,13 +254,9 @@ def test_two_entry_points_of_one_name_are_reported(site, importable, distributio
 def test_asking_for_what_a_broken_plugin_offered_names_it(loose):
     loader = load_installed()
     loader.load_files([loose(source(BROKEN["raises midway"][0]), "broken.py")])
-    with pytest.raises(
-        UnknownNameError, match=r"'late' is offered by the plugin 'broken' \(broken.py\), which raised"
-    ):
+    with pytest.raises(UnknownNameError, match=r"'late' is offered by the plugin 'broken' \(broken.py\), which raised"):
         loader.registry.load("matchers", "late")
-    with pytest.raises(
-        UnknownNameError, match="left out that may offer it: broken; 'limbeck plugins' says why"
-    ):
+    with pytest.raises(UnknownNameError, match="left out that may offer it: broken; 'limbeck plugins' says why"):
         loader.registry.load("matchers", "unheard")
 
 
@@ -278,9 +269,7 @@ def test_asking_for_what_a_broken_plugin_offered_names_it(loose):
         ("party-one, nobody", {"party-one"}, ["party-two"], ["nobody"]),
     ],
 )
-def test_limbeck_plugins_restricts_third_parties(
-    value, loaded, skipped, failed, distribution, importable, monkeypatch
-):
+def test_limbeck_plugins_restricts_third_parties(value, loaded, skipped, failed, distribution, importable, monkeypatch):
     distribution("party-one", party_one=GOOD)
     distribution("party-two", party_two=GOOD.replace('"good"', '"better"'))
     if value is not None:

@@ -68,9 +68,7 @@ def test_the_longest_registered_name_wins(registry, offer):
 
 def test_a_variant_of_a_component_without_variants_is_an_unknown_name(registry, offer):
     offer("plain", Plain)
-    with pytest.raises(
-        UnknownNameError, match=r"unknown shape 'plain-7'. Did you mean 'plain'\? Known: plain."
-    ):
+    with pytest.raises(UnknownNameError, match=r"unknown shape 'plain-7'. Did you mean 'plain'\? Known: plain."):
         registry.load("shapes", "plain-7")
 
 
@@ -140,14 +138,10 @@ def test_a_missing_library_says_what_to_install(registry, offer, importable, fac
         ("", "faulty.part:Faulty", "it raised ModuleNotFoundError"),
     ],
 )
-def test_a_target_that_does_not_load_is_one_line_with_its_owner(
-    registry, offer, importable, code, target, reason
-):
+def test_a_target_that_does_not_load_is_one_line_with_its_owner(registry, offer, importable, code, target, reason):
     (importable / "faulty.py").write_text(f"{code}\n")
     offer("faulty", target, distribution="third-party")
-    with pytest.raises(
-        PluginError, match=f"the shape 'faulty' of third-party 1.0 could not be loaded: .*{reason}"
-    ):
+    with pytest.raises(PluginError, match=f"the shape 'faulty' of third-party 1.0 could not be loaded: .*{reason}"):
         registry.load("shapes", "faulty")
 
 

@@ -110,10 +110,7 @@ def dc_one(name, image, u, colour):
 def expected_dsa(images, draw, names=DSA_OPERATIONS):
     u = draw.u.double()
     return torch.stack(
-        [
-            dsa_one(names[op], image, u[row])
-            for row, (op, image) in enumerate(zip(draw.op, images, strict=True))
-        ]
+        [dsa_one(names[op], image, u[row]) for row, (op, image) in enumerate(zip(draw.op, images, strict=True))]
     )
 
 
@@ -179,9 +176,7 @@ class TestBoth:
         for name_index in range(len(augmentation.operations)):
             rows = (draw.op == name_index).nonzero().flatten()
             alone = Draw(torch.full_like(draw.op, name_index), draw.u)
-            torch.testing.assert_close(
-                together[rows], augmentation.apply(images, alone)[rows], rtol=0, atol=0
-            )
+            torch.testing.assert_close(together[rows], augmentation.apply(images, alone)[rows], rtol=0, atol=0)
 
     def test_one_row_transforms_all_alike(self, augmentation):
         images = batch(6, (3, 8, 8))
@@ -328,9 +323,7 @@ def test_an_unknown_operation_is_answered_with_the_closest():
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_the_warp_is_the_affine_grid_and_so_is_its_gathered_form(align_corners):
     images, theta = batch(5, (2, 6, 9)), torch.randn(5, 2, 3, generator=rng(1), dtype=torch.float64)
-    expected = torch.stack(
-        [warped(image, one, align_corners) for image, one in zip(images, theta, strict=True)]
-    )
+    expected = torch.stack([warped(image, one, align_corners) for image, one in zip(images, theta, strict=True)])
     torch.testing.assert_close(warp(images, theta, align_corners=align_corners), expected)
     grid = _positions(theta, 6, 9, align_corners)
     torch.testing.assert_close(gather_bilinear(images, grid, align_corners=align_corners), expected)

@@ -83,9 +83,7 @@ def test_layers_can_be_tapped_before_an_activation():
     module = build((1, 8, 8), 3, depth=1, width=4)
     network = FunctionalNetwork(module, (1, 8, 8))
     rng = torch.Generator().manual_seed(0)
-    taps = network.features(
-        network.initial(rng), torch.randn(2, 1, 8, 8, generator=rng), ["features.1", "features.2"]
-    )
+    taps = network.features(network.initial(rng), torch.randn(2, 1, 8, 8, generator=rng), ["features.1", "features.2"])
     assert (taps["features.1"] < 0).any()
     assert torch.equal(taps["features.1"].relu(), taps["features.2"])
 
@@ -107,9 +105,7 @@ def test_a_name_spells_its_options(name, expected):
     assert registry().create("networks", name).options == ConvNet.Options(**expected)
 
 
-@pytest.mark.parametrize(
-    "name", ["convnet-iin", "convnet-d", "convnet-dx3", "convnet-3", "convnet-d-3", "convnet-"]
-)
+@pytest.mark.parametrize("name", ["convnet-iin", "convnet-d", "convnet-dx3", "convnet-3", "convnet-d-3", "convnet-"])
 def test_a_wrong_variant_lists_what_is_known(name):
     with pytest.raises(UsageError, match=r"d<depth>, w<width>, in, bn"):
         registry().create("networks", name)

@@ -138,9 +138,7 @@ def test_nothing_is_fetched_unless_asked_and_a_failure_is_one_line(tmp_path, mon
 ])  # fmt: skip
 def test_the_real_files_are_read_whole(component, train, test):
     if not (DATA / component.folder).is_dir():
-        pytest.skip(
-            f"{component.folder} is not in {DATA.resolve()}; set LIMBECK_DATA to the folder that holds it"
-        )
+        pytest.skip(f"{component.folder} is not in {DATA.resolve()}; set LIMBECK_DATA to the folder that holds it")
     raw = component().load(DATA, download=False)
     data = load_dataset(raw)
     assert (len(data.train), len(data.test)) == (train, test)

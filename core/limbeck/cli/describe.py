@@ -80,9 +80,7 @@ def _dump(settings: Mapping[str, Any]) -> list[str]:
     return [f"{key}: {yaml.safe_dump(value, **style).splitlines()[0]}" for key, value in settings.items()]
 
 
-def _option_rows(
-    options: type[BaseModel], variant: Mapping[str, Any], prefix: str = ""
-) -> Iterator[list[str]]:
+def _option_rows(options: type[BaseModel], variant: Mapping[str, Any], prefix: str = "") -> Iterator[list[str]]:
     """Yield a row for each field; a nested model's fields follow under a dotted name."""
     for name, field in options.model_fields.items():
         nested = field.annotation

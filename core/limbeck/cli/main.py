@@ -61,9 +61,7 @@ class Commands(click.Group):
             raise PluginError(f"the command '{entry.name}' of {entry.provider} is not a click command.")
         taken = {option for parameter in command.params for option in parameter.opts}
         if PLUGIN not in command.params and taken & set(PLUGIN.opts):
-            raise PluginError(
-                f"the command '{entry.name}' of {entry.provider} uses -p or --plugin for itself."
-            )
+            raise PluginError(f"the command '{entry.name}' of {entry.provider} uses -p or --plugin for itself.")
         if PLUGIN not in command.params:
             command.params.append(PLUGIN)
         return command

@@ -51,10 +51,7 @@ def load_dataset(
     """
     if max_per_class is not None and max_per_class < 1:
         raise UsageError(f"max_per_class is {max_per_class}; keep at least 1 image of each class.")
-    if isinstance(data, DataSet):
-        found = data
-    else:
-        found = _on_device(_raw(data, data_root, download, seed), device, dtype)
+    found = data if isinstance(data, DataSet) else _on_device(_raw(data, data_root, download, seed), device, dtype)
     if max_per_class is None:
         return found
     labels, rng = found.train.labels.cpu(), generator(seed, "data", "max_per_class")

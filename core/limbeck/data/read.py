@@ -77,8 +77,7 @@ def _tensor(values: Any, what: str) -> Tensor:
         return torch.stack(list(values)) if is_tensors else torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError, IndexError):
         raise DataError(
-            f"{what} given as {type(values).__name__} do not form one array: "
-            "sizes are mixed or not all are numbers."
+            f"{what} given as {type(values).__name__} do not form one array: sizes are mixed or not all are numbers."
         ) from None
 
 

@@ -109,9 +109,7 @@ class RealData:
 
     def all(self, chunk: int = 1024) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield every image in order as (normalised [n, ch, h, w], labels [n]) with n at most ``chunk``."""
-        for images, labels in zip(
-            torch.split(self.images, chunk), torch.split(self.labels, chunk), strict=True
-        ):
+        for images, labels in zip(torch.split(self.images, chunk), torch.split(self.labels, chunk), strict=True):
             yield self.normalise(images), labels
 
     def subset(self, index: Tensor) -> RealData:

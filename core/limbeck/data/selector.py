@@ -83,6 +83,4 @@ def draw(real: RealData, counts: Sequence[int], generator: torch.Generator) -> T
 
 
 def _title(real: RealData, group: int) -> str:
-    return (
-        f"class {group} ('{real.spec.class_names[group]}')" if real.group is real.labels else f"group {group}"
-    )
+    return f"class {group} ('{real.spec.class_names[group]}')" if real.group is real.labels else f"group {group}"

@@ -93,9 +93,7 @@ def whole_recipe(recipe: Recipe, size: int) -> Recipe:
     too few updates to learn (96.6 against 99.3 per cent on digits). All else is the protocol's.
     """
     epochs, batch_size = (30, 64) if size < SMALL else (10, 256)
-    return recipe.with_(
-        epochs=epochs, milestones=(epochs // 2,), factor=0.1, batch_size=batch_size, protocol="whole"
-    )
+    return recipe.with_(epochs=epochs, milestones=(epochs // 2,), factor=0.1, batch_size=batch_size, protocol="whole")
 
 
 def whole_networks(asked: int, size: int, device: torch.device) -> int:

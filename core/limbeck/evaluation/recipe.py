@@ -20,9 +20,7 @@ class Recipe(Options):
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of sgd")
     weight_decay: float = Field(5e-4, ge=0)
     epochs: int = Field(ge=0, description="passes over the set, exactly")
-    milestones: tuple[int, ...] = Field(
-        (), description="finished passes after which lr is multiplied by factor"
-    )
+    milestones: tuple[int, ...] = Field((), description="finished passes after which lr is multiplied by factor")
     factor: float = Field(0.1, gt=0)
     reset_momentum: bool = Field(True, description="whether a milestone drops the momentum")
     batch_size: int = Field(256, ge=1)

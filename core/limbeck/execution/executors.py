@@ -67,9 +67,7 @@ class Job:
 class Executor(Component, ABC):
     """Runs independent jobs; where and how many at once never changes their results."""
 
-    def run(
-        self, jobs: Sequence[Job], cache: Path | None = None, on_result: OnResult | None = None
-    ) -> list[Result]:
+    def run(self, jobs: Sequence[Job], cache: Path | None = None, on_result: OnResult | None = None) -> list[Result]:
         """Return the results in the order of the jobs.
 
         Args:

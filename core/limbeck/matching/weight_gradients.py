@@ -132,9 +132,7 @@ class WeightGradients:
         """Return d<g, v>/d(images, soft labels) by differentiating the gradient's graph."""
         return pull_back(self.of_batch(state, *inputs, total, create_graph=True), direction, inputs)
 
-    def _loss(
-        self, weights: Mapping[str, Tensor], state: State, images: Tensor, labels: Tensor, total: int
-    ) -> Tensor:
+    def _loss(self, weights: Mapping[str, Tensor], state: State, images: Tensor, labels: Tensor, total: int) -> Tensor:
         logits = self.network({**state, **weights}, images, train=not self.network.couples_samples)
         return cross_entropy(logits, labels, total)
 

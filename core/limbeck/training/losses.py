@@ -44,9 +44,7 @@ class Objective:
         self, logits: Tensor, targets: Tensor, weights: Tensor | None = None, class_mask: Tensor | None = None
     ) -> Tensor:
         """Return the scalar loss of a batch; see ``sample_losses`` and ``batch_loss``."""
-        losses = sample_losses(
-            logits, targets, self.loss, temperature=self.temperature, class_mask=class_mask
-        )
+        losses = sample_losses(logits, targets, self.loss, temperature=self.temperature, class_mask=class_mask)
         return batch_loss(losses, weights, self.mask_norm)
 
 

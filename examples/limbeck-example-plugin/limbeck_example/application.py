@@ -25,9 +25,7 @@ def by_class(synthetic: SyntheticSet, measure: str) -> dict[str, float]:
 
 @click.command("example-measure")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "--measure", "name", default="brightness", show_default=True, help="See 'limbeck list image_measures'."
-)
+@click.option("--measure", "name", default="brightness", show_default=True, help="See 'limbeck list image_measures'.")
 def measure(folder: Path, name: str) -> None:
     """Measure the images of the synthetic set in FOLDER, class by class."""
     for label, value in by_class(SyntheticSet.load(folder), name).items():

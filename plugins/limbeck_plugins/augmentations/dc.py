@@ -47,9 +47,7 @@ class DC(Augmentation):
         crop: int = Field(4, ge=1, description="largest shift in pixels")
         scale: float = Field(0.2, ge=0, lt=1, description="largest relative change of a side")
         rotate: int = Field(45, ge=1, le=180, description="largest angle in degrees, either way")
-        noise: float = Field(
-            0.001, ge=0, description="standard deviation of Gaussian noise, normalised pixels"
-        )
+        noise: float = Field(0.001, ge=0, description="standard deviation of Gaussian noise, normalised pixels")
 
         @field_validator("strategy")
         @classmethod

@@ -34,9 +34,7 @@ from limbeck.options import Options as OptionsBase
 
 OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
 
-BRIGHTNESS, SATURATION, CONTRAST, CROP_Y, CROP_X, CUTOUT_Y, CUTOUT_X, FLIP, SCALE_X, SCALE_Y, ROTATE = range(
-    11
-)
+BRIGHTNESS, SATURATION, CONTRAST, CROP_Y, CROP_X, CUTOUT_Y, CUTOUT_X, FLIP, SCALE_X, SCALE_Y, ROTATE = range(11)
 NUM_COLUMNS = 11
 
 
@@ -56,9 +54,7 @@ class DSA(Augmentation):
         saturation: float = Field(2.0, ge=0, description="largest factor of the distance to a pixel's grey")
         contrast: float = Field(0.5, ge=0, description="smallest factor of the distance to the image's mean")
         crop: float = Field(0.125, ge=0, le=1, description="largest shift as a share of the image's side")
-        cutout: float = Field(
-            0.5, ge=0, le=1, description="side of the erased square as a share of the image's"
-        )
+        cutout: float = Field(0.5, ge=0, le=1, description="side of the erased square as a share of the image's")
         flip_probability: float = Field(0.5, ge=0, le=1, description="chance of a mirrored image")
         scale: float = Field(1.2, ge=1, description="largest factor by which a side shrinks or grows")
         rotate: float = Field(15.0, ge=0, le=180, description="largest angle in degrees, either way")
@@ -118,8 +114,7 @@ class DSA(Augmentation):
         """Shift by up to a share of the side, zeros (the mean colour) outside."""
         farthest = [_share(size, self.options.crop) for size in images.shape[2:]]
         down, right = (
-            whole(u[:, column], 2 * most + 1) - most
-            for column, most in zip((CROP_Y, CROP_X), farthest, strict=True)
+            whole(u[:, column], 2 * most + 1) - most for column, most in zip((CROP_Y, CROP_X), farthest, strict=True)
         )
         return shift(images, down, right)
 

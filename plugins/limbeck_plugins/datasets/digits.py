@@ -26,9 +26,7 @@ class Digits(Dataset):
 
         source = load_digits()
         levels = torch.from_numpy(source.images).to(torch.int64)
-        images = (
-            ((levels * 255 + 8) // 16).to(torch.uint8).unsqueeze(1)
-        )  # whole numbers round alike everywhere
+        images = ((levels * 255 + 8) // 16).to(torch.uint8).unsqueeze(1)  # whole numbers round alike everywhere
         labels = torch.from_numpy(source.target).to(torch.int64)
         test = _every_fifth(labels)
         mean, std = channel_statistics(images[~test])

@@ -11,8 +11,6 @@ from limbeck.synthetic.formation import Phase
 class Identity(Formation):
     """Train on the stored images themselves."""
 
-    def expand(
-        self, images: Tensor, labels: Tensor, group: Tensor, phase: Phase
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def expand(self, images: Tensor, labels: Tensor, group: Tensor, phase: Phase) -> tuple[Tensor, Tensor, Tensor]:
         """Return the inputs: images [n, ch, h, w], labels [n] or [n, C], group [n]."""
         return images, labels, group

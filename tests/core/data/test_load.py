@@ -67,9 +67,7 @@ def test_a_pair_of_parts_is_training_and_test():
 ])  # fmt: skip
 def test_a_dataset_of_any_usual_image_is_read_once_into_bytes(convert):
     pixels, labels = pair(10, 2)
-    source = Items(
-        [(convert(image[0].numpy()), int(label)) for image, label in zip(pixels, labels, strict=True)]
-    )
+    source = Items([(convert(image[0].numpy()), int(label)) for image, label in zip(pixels, labels, strict=True)])
     data = load_dataset((source, source))
     assert torch.equal(data.train.images, pixels) and torch.equal(data.test.labels, labels)
 

@@ -17,9 +17,7 @@ def test_snapshots_of_epochs_include_the_start(network, data, assert_same):
 
 def test_snapshots_after_chosen_steps(network, data, assert_same):
     how = {"start": [0, 1], "data": data, "lr": 0.1, "batch_size": 4}
-    result = fit(
-        network, budget=Steps(5), snapshots=[2, 5], eval_sets={"it": data}, eval_snapshots=True, **how
-    )
+    result = fit(network, budget=Steps(5), snapshots=[2, 5], eval_sets={"it": data}, eval_snapshots=True, **how)
     for position in range(2):
         assert [snapshot.step for snapshot in result.snapshots[position]] == [2, 5]
         assert_same(result.snapshots[position][1].state, result.states[position])
@@ -70,9 +68,7 @@ RUNS = {
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_resuming_from_any_epoch_gives_the_same_bits(
-    batch_norm_network, data, shift, assert_same, tmp_path, name
-):
+def test_resuming_from_any_epoch_gives_the_same_bits(batch_norm_network, data, shift, assert_same, tmp_path, name):
     how = {"start": [0, 1], "data": data, "lr": 0.05, "budget": Epochs(4), "batch_size": 4}
     how |= {"augmentation": shift, **RUNS[name]}
     taken = []

@@ -29,9 +29,7 @@ def test_losses_equal_pytorchs(logits, soft):
         torch.testing.assert_close(sample_losses(logits, hard, loss, temperature=2), expected)
         one_hot = F.one_hot(hard, 4).double()
         torch.testing.assert_close(sample_losses(logits, one_hot, loss, temperature=2), expected)
-    torch.testing.assert_close(
-        sample_losses(logits, soft, "soft_ce"), F.cross_entropy(logits, soft, reduction="none")
-    )
+    torch.testing.assert_close(sample_losses(logits, soft, "soft_ce"), F.cross_entropy(logits, soft, reduction="none"))
     torch.testing.assert_close(
         sample_losses(logits, soft, "kl", temperature=3).mean(),
         F.kl_div(F.log_softmax(logits / 3, 1), soft, reduction="batchmean"),
@@ -63,13 +61,9 @@ def test_weights_are_divided_by_the_batch_or_by_their_sum():
 def test_masking_samples_equals_training_without_them(network, data, assert_same, mask_norm, lr):
     mask = torch.zeros(10)
     mask[:4] = 1
-    masked = fit(
-        network, start=[0], data=data, lr=0.1, budget=Steps(4), sample_weights=mask[None], mask_norm=mask_norm
-    )
+    masked = fit(network, start=[0], data=data, lr=0.1, budget=Steps(4), sample_weights=mask[None], mask_norm=mask_norm)
     fewer = TrainData(data.images[:4], data.labels[:4])
-    assert_same(
-        masked.states[0], fit(network, start=[0], data=fewer, lr=lr, budget=Steps(4)).states[0], 1e-12
-    )
+    assert_same(masked.states[0], fit(network, start=[0], data=fewer, lr=lr, budget=Steps(4)).states[0], 1e-12)
 
 
 @pytest.mark.parametrize("mask_norm", ["constant", "sum"])
