@@ -21,11 +21,12 @@ from limbeck.config import CHANGEABLE, RunConfig, build, flatten, merge, read_ya
 from limbeck.configure import configure
 from limbeck.data import DataSet, load_dataset
 from limbeck.distillation import checkpoint, log
+from limbeck.distillation.result import distilled_set, recipe_of, selected_set
 from limbeck.distillation.run import Interrupted, Progress, distil, total_steps
 from limbeck.distillation.setup import Estimate, Parts, asked_of, estimate, fit_to_memory, prepare_labels, set_up
 from limbeck.environment import environment
 from limbeck.errors import LimbeckError, UsageError
-from limbeck.evaluation import Evaluation, Protocol, Recipe, evaluate_set, evaluate_with_baselines, save_rows
+from limbeck.evaluation import Evaluation, Recipe, evaluate_set, evaluate_with_baselines, save_rows
 from limbeck.evaluation.rows import FILE as EVALUATION
 from limbeck.events import EvaluationInfo, RunInfo, RunResult
 from limbeck.execution.device import compute_settings, keep_freed_memory, resolve_device, threads_that_pay
@@ -35,7 +36,6 @@ from limbeck.files import folder_lock, write_atomic, write_json
 from limbeck.networks import build_network
 from limbeck.plugins import registry
 from limbeck.preflight import check_names
-from limbeck.seeding import Generators
 from limbeck.synthetic import SyntheticSet
 from limbeck.synthetic.artifact import TENSORS
 
@@ -142,13 +142,6 @@ def resumed_config(folder: Path, changes: Mapping[str, Any]) -> RunConfig:
     return configure(settings=merged)
 
 
-def recipe_of(config: RunConfig) -> Recipe:
-    """Return how networks are to be trained on the set this configuration makes."""
-    protocol: Protocol = registry().create("protocols", config.evaluation.protocol.model_dump())
-    recipe = protocol.recipe(config.network, None)
-    return recipe.with_(labels=config.labels.model_dump(), formation=config.formation.model_dump())
-
-
 @dataclass(frozen=True)
 class Kept:
     """What a run folder holds of an earlier part of the run: checkpoint and plan, where they are of use."""
@@ -203,14 +196,14 @@ def _run(
     try:
         if config.matcher is None:
             hooks.before_run(info)
-            synthetic, steps = _selected(config, data), 0
+            synthetic, steps = selected_set(config, data), 0
         else:
             parts = _prepare(config, data, folder, kept, listener)
             first = 0 if kept.start is None else kept.start[0].step
             info = _with_plan(info, parts, first)
             hooks.before_run(info)
             loop = distil(parts, folder=folder, hooks=hooks, report=listener.progress, start=kept.start)
-            synthetic, steps = _distilled(config, parts, loop.step, loop.seconds), loop.step
+            synthetic, steps = distilled_set(config, parts, loop.step, loop.seconds), loop.step
         rows = _keep_and_measure(config, data, synthetic, folder, cache, listener)
     except BaseException as error:
         hooks.on_run_error(info, error)
@@ -237,69 +230,6 @@ def _prepare(config: RunConfig, data: DataSet, folder: Path | None, kept: Kept, 
         parts.plan.save(folder)
     listener.planned(parts, cost)
     return parts
-
-
-def _selected(config: RunConfig, data: DataSet) -> SyntheticSet:
-    """Return a selector's choice as a set."""
-    spec = config.selector
-    if spec is None:
-        raise UsageError("nothing to do: this configuration has neither a matcher nor a selector.")
-    selector = registry().create("selectors", spec.model_dump())
-    chosen = selector.select(data.train, config.ipc, Generators(config.seed, data.train.device).init)
-    return SyntheticSet(
-        images=chosen.images.float().cpu(),
-        labels=chosen.labels.cpu(),
-        label_kind="probabilities" if chosen.labels.is_floating_point() else "hard",
-        group=chosen.group.cpu(),
-        spec=data.spec,
-        storage=config.storage,
-        recipe=recipe_of(config).to_dict(),
-        provenance=_provenance(config, 0, 0.0),
-    )
-
-
-def _distilled(config: RunConfig, parts: Parts, steps: int, seconds: float) -> SyntheticSet:
-    """Return the finished set, with everything a student needs."""
-    parameters = parts.parameters
-    state = {f"label_projectors.{parts.projector.name}.{k}": v.cpu() for k, v in parts.projector.state_dict().items()}
-    formed = {
-        f"formations.{parts.formation.name}.{k}": v.detach().cpu() for k, v in parts.formation.parameters().items()
-    }
-    return SyntheticSet(
-        images=parameters.result.float().cpu().clone(),
-        labels=parameters.labels.cpu(),
-        label_kind="probabilities" if parameters.labels.is_floating_point() else "hard",
-        group=parameters.group.cpu(),
-        spec=parts.data.spec,
-        storage=config.storage,
-        recipe=recipe_of(config).to_dict(),
-        provenance=_provenance(config, steps, seconds),
-        component_state={**state, **formed},
-    )
-
-
-def _provenance(config: RunConfig, steps: int, seconds: float) -> dict[str, Any]:
-    trained_with = recipe_of(config).augmentation
-    used = [
-        ("label_projectors", config.labels.name),
-        ("formations", config.formation.name),
-        ("networks", config.network),
-        *([("matchers", config.matcher.name)] if config.matcher else []),
-        *([("selectors", config.selector.name)] if config.selector else []),
-        *([("augmentations", config.augmentation.name)] if config.augmentation else []),
-        *([("augmentations", trained_with["name"])] if trained_with else []),
-    ]
-    entries = [registry().entry(kind, name) for kind, name in dict.fromkeys(used)]
-    return {
-        "method": config.method,
-        "settings": config.identity(),
-        "deviations": list(config.deviations),
-        "steps": steps,
-        "seconds": round(seconds, 3),
-        "plugins": [
-            {"kind": e.kind, "name": e.name, "distribution": e.distribution, "version": e.version} for e in entries
-        ],
-    }
 
 
 def _keep_and_measure(

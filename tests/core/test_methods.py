@@ -13,7 +13,7 @@ from limbeck.methods import Figure, When, read_method
 from limbeck.networks import build_network
 from limbeck.plugins import registry
 from limbeck.preflight import check_names
-from limbeck.runs import recipe_of
+from limbeck.distillation.result import recipe_of
 
 METHODS = ("dc", "dsa", "dm", "random")
 DATA = ("digits", "mnist", "fashion_mnist", "cifar10")

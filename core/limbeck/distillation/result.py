@@ -1,0 +1,84 @@
+"""From a finished run to the set it made, with everything a student needs to be trained as meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from limbeck.config import RunConfig
+from limbeck.data import DataSet
+from limbeck.distillation.setup import Parts
+from limbeck.errors import UsageError
+from limbeck.evaluation import Protocol, Recipe
+from limbeck.plugins import registry
+from limbeck.seeding import Generators
+from limbeck.synthetic import SyntheticSet
+
+
+def recipe_of(config: RunConfig) -> Recipe:
+    """Return how networks are to be trained on the set this configuration makes."""
+    protocol: Protocol = registry().create("protocols", config.evaluation.protocol.model_dump())
+    recipe = protocol.recipe(config.network, None)
+    return recipe.with_(labels=config.labels.model_dump(), formation=config.formation.model_dump())
+
+
+def selected_set(config: RunConfig, data: DataSet) -> SyntheticSet:
+    """Return a selector's choice as a set."""
+    spec = config.selector
+    if spec is None:
+        raise UsageError("nothing to do: this configuration has neither a matcher nor a selector.")
+    selector = registry().create("selectors", spec.model_dump())
+    chosen = selector.select(data.train, config.ipc, Generators(config.seed, data.train.device).init)
+    return SyntheticSet(
+        images=chosen.images.float().cpu(),
+        labels=chosen.labels.cpu(),
+        label_kind="probabilities" if chosen.labels.is_floating_point() else "hard",
+        group=chosen.group.cpu(),
+        spec=data.spec,
+        storage=config.storage,
+        recipe=recipe_of(config).to_dict(),
+        provenance=_provenance(config, 0, 0.0),
+    )
+
+
+def distilled_set(config: RunConfig, parts: Parts, steps: int, seconds: float) -> SyntheticSet:
+    """Return the finished set, with everything a student needs."""
+    parameters = parts.parameters
+    state = {f"label_projectors.{parts.projector.name}.{k}": v.cpu() for k, v in parts.projector.state_dict().items()}
+    formed = {
+        f"formations.{parts.formation.name}.{k}": v.detach().cpu() for k, v in parts.formation.parameters().items()
+    }
+    return SyntheticSet(
+        images=parameters.result.float().cpu().clone(),
+        labels=parameters.labels.cpu(),
+        label_kind="probabilities" if parameters.labels.is_floating_point() else "hard",
+        group=parameters.group.cpu(),
+        spec=parts.data.spec,
+        storage=config.storage,
+        recipe=recipe_of(config).to_dict(),
+        provenance=_provenance(config, steps, seconds),
+        component_state={**state, **formed},
+    )
+
+
+def _provenance(config: RunConfig, steps: int, seconds: float) -> dict[str, Any]:
+    trained_with = recipe_of(config).augmentation
+    used = [
+        ("label_projectors", config.labels.name),
+        ("formations", config.formation.name),
+        ("networks", config.network),
+        *([("matchers", config.matcher.name)] if config.matcher else []),
+        *([("selectors", config.selector.name)] if config.selector else []),
+        *([("augmentations", config.augmentation.name)] if config.augmentation else []),
+        *([("augmentations", trained_with["name"])] if trained_with else []),
+    ]
+    entries = [registry().entry(kind, name) for kind, name in dict.fromkeys(used)]
+    return {
+        "method": config.method,
+        "settings": config.identity(),
+        "deviations": list(config.deviations),
+        "steps": steps,
+        "seconds": round(seconds, 3),
+        "plugins": [
+            {"kind": e.kind, "name": e.name, "distribution": e.distribution, "version": e.version} for e in entries
+        ],
+    }
