@@ -204,6 +204,17 @@ def test_the_guide_says_how_plugins_are_found_and_chosen(word):
     assert word in GUIDE
 
 
+# The architecture
+
+
+def test_the_architecture_names_every_room():
+    rooms = DOCUMENTS["docs/architecture.md"].partition("```text\n")[2].partition("```")[0]
+    places = [path for path in (ROOT / "core" / "limbeck").iterdir() if not path.name.startswith((".", "_"))]
+    names = [f"{path.name}/" if path.is_dir() else path.name for path in places if path.suffix in ("", ".py")]
+    assert len(names) > 20
+    assert [name for name in names if name not in rooms.split()] == []
+
+
 # The first page
 
 
