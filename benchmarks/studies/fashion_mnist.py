@@ -1,6 +1,6 @@
 """DM and DC on Fashion-MNIST with a narrow network: accuracy and seconds a step, row by row, resumable.
 
-    python benchmarks/fashion_mnist.py --data-root DATA [--runs DIR] [--only dm-short ...]
+    python benchmarks/studies/fashion_mnist.py --data-root DATA [--runs DIR] [--only dm-short ...]
 
 Finished runs and rows are kept; a killed study goes on where it was. DM and its random rows are evaluated with
 siamese augmentation's per-image form, DC without augmentation; 300 epochs, 5 networks, last epoch.
@@ -20,7 +20,7 @@ from limbeck.configure import configure
 from limbeck.evaluation import load_rows
 from limbeck.runs import Listener, resumed_config, run
 
-RESULTS = Path(__file__).parent / "results" / "fashion_mnist.csv"
+RESULTS = Path(__file__).parents[1] / "results" / "fashion_mnist.csv"
 FIELDS = (
     "row",
     "method",
