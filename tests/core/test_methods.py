@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import pytest
 
 from limbeck.configure import configure
+from limbeck.distillation.result import recipe_of
 from limbeck.distillation.run import total_steps
 from limbeck.matching import SourceContext
 from limbeck.methods import Figure, When, read_method
 from limbeck.networks import build_network
 from limbeck.plugins import registry
 from limbeck.preflight import check_names
-from limbeck.distillation.result import recipe_of
 
 METHODS = ("dc", "dsa", "dm", "random")
 DATA = ("digits", "mnist", "fashion_mnist", "cifar10")
