@@ -60,5 +60,5 @@ bench: $(DEV)
 	@set -e; for script in $(wildcard benchmarks/*.py); do echo "$$script"; $(BIN)/python "$$script"; done
 
 clean:
-	rm -rf $(VENV) runs/demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov build dist
+	rm -rf $(VENV) runs/demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks .coverage* htmlcov build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
