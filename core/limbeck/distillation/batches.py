@@ -51,7 +51,7 @@ class StepBatches:
         """Return one group's augmented training images and labels, with the graph to what is learned."""
         rows = self._parameters.rows[group]
         labels = self._parameters.labels[rows]
-        stored = self._parameters.images[rows]
+        stored = self._parameters.of_group(group)
         if self._projector.parameters():
             index = torch.arange(rows.start, rows.stop, device=stored.device)
             labels = self._projector.labels(stored, index, 0, None)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as pack_tensors
@@ -15,7 +17,7 @@ from torch import Tensor
 
 from limbeck.config import flatten
 from limbeck.errors import CheckpointError
-from limbeck.files import sha256, write_atomic
+from limbeck.files import write_atomic
 
 NAME = "checkpoint.safetensors"
 
@@ -41,7 +43,7 @@ def save(folder: Path, position: Position, tensors: dict[str, Tensor]) -> Path:
     """Write a checkpoint into a run folder and return its path."""
     body = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     where = json.dumps(asdict(position), sort_keys=True)
-    header = {"position": where, "sha256": _checksum(where, body, pack_tensors(body))}
+    header = {"position": where, "sha256": _checksum(where, body)}
     path = folder / NAME
     write_atomic(path, pack_tensors(body, metadata=header))
     return path
@@ -61,7 +63,7 @@ def load(folder: Path) -> tuple[Position, dict[str, Tensor]] | None:
         tensors = parse_tensors(content)
         (length,) = struct.unpack("<Q", content[:8])
         header = json.loads(content[8 : 8 + length])["__metadata__"]
-        if header["sha256"] != _checksum(header["position"], tensors, content):
+        if header["sha256"] != _checksum(header["position"], tensors):
             raise ValueError("checksum differs")
         return Position(**json.loads(header["position"])), tensors
     except (SafetensorError, struct.error, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -109,8 +111,10 @@ def join(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
-def _checksum(where: str, tensors: dict[str, Tensor], content: bytes) -> str:
-    """Sign the position, the tensors' names, types and shapes, and their bytes."""
-    (length,) = struct.unpack("<Q", content[:8])
-    listed = sorted((name, str(tensor.dtype), list(tensor.shape)) for name, tensor in tensors.items())
-    return sha256(f"{where}{listed}".encode() + content[8 + length :])
+def _checksum(where: str, tensors: dict[str, Tensor]) -> str:
+    """Sign the position and the tensors: names, types, shapes and bytes."""
+    content = hashlib.sha256(where.encode())
+    for name, tensor in sorted(tensors.items()):
+        content.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        content.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return content.hexdigest()

@@ -50,6 +50,24 @@ class SyntheticParameters:
         if section.ema is not None:
             self.average = self.images.detach().clone()
 
+    def of_group(self, group: int) -> Tensor:
+        """Return a group's images as a leaf of its own, whose gradient is added to that of all images.
+
+        The gradient of a slice would have the size of all images, once for every group.
+        """
+        rows, images = self.rows[group], self.images
+        leaf = images.detach()[rows].requires_grad_()
+
+        def add(part: Tensor) -> None:
+            if images.grad is None:
+                images.grad = torch.zeros_like(images)
+            if part.grad is not None:
+                images.grad[rows] += part.grad
+            part.grad = None
+
+        leaf.register_post_accumulate_grad_hook(add)
+        return leaf
+
     def move(self, low: Tensor, high: Tensor) -> None:
         """Apply the gradients left on everything learned, then clear them.
 

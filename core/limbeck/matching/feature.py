@@ -130,13 +130,17 @@ class FeatureEngine(Engine):
             total = sum(map(len, groups))
             self._refuse_small_budget(total, chunk)
             chunk = total
-        found: list[dict[str, list[Tensor]]] = []
+        found: list[Signals] = []
+        pieces: dict[str, list[Tensor]] = {}
         for part, members in _packed(groups, chunk):
-            found += [{} for _ in range(members[-1][0] + 1 - len(found))]
-            for key, signal in self._signals(state, part).items():
-                for group, rows in members:
-                    found[group].setdefault(key, []).append(signal[rows])
-        return [{key: self._reduce(pieces) for key, pieces in group.items()} for group in found]
+            signals = self._signals(state, part)
+            for group, rows in members:
+                if group > len(found):
+                    found.append({key: self._reduce(parts) for key, parts in pieces.items()})
+                    pieces = {}
+                for key, signal in signals.items():
+                    pieces.setdefault(key, []).append(signal[rows])
+        return [*found, {key: self._reduce(parts) for key, parts in pieces.items()}]
 
     def _reduce(self, pieces: list[Tensor]) -> Tensor:
         if self.matcher.needs_whole_batch:
