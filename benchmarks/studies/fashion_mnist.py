@@ -72,7 +72,7 @@ def distil(name: str, study: Study, seed: int, runs: Path, data_root: Path) -> l
         "ipc": study.ipc,
         "seed": seed,
         "budget": {"iterations": study.steps},
-        "evaluation": {"networks": 5, "baselines": first},
+        "evaluation": {"networks": 5, "baselines": ["random"] if first else False},
     }
     resume = (folder / "config.yaml").exists()
     config = resumed_config(folder, {}) if resume else configure(study.method, profile="small", settings=settings)

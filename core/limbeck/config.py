@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from limbeck.errors import UsageError
 from limbeck.options import Options, parse
@@ -91,12 +91,23 @@ class BudgetSection(Options):
         return self
 
 
+Baseline = Literal["random", "random_bytes", "whole"]
+BASELINES: tuple[Baseline, ...] = ("random", "random_bytes", "whole")
+
+
 class EvaluationSection(Options):
     """How the finished set is measured."""
 
     protocol: Spec = Spec(name="dc")
     networks: int = Field(5, ge=0, description="networks trained from scratch; 0 measures nothing")
-    baselines: bool = Field(True, description="measure random subsets and the whole data set beside it")
+    baselines: tuple[Baseline, ...] = Field(
+        BASELINES, description="what is measured beside it; false measures nothing else, true all of them"
+    )
+
+    @field_validator("baselines", mode="before")
+    @classmethod
+    def _all_or_none(cls, value: Any) -> Any:
+        return (BASELINES if value else ()) if isinstance(value, bool) else value
 
 
 class ExecutionSection(Options):

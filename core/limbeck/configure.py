@@ -94,7 +94,7 @@ def _changes(published: RunConfig, chosen: RunConfig) -> list[str]:
 def _compared(config: RunConfig) -> dict[str, Any]:
     settings = {key: value for key, value in config.to_dict().items() if key not in NOT_COMPARED}
     found = flatten(settings)
-    del found["evaluation.baselines"]
+    found.pop("evaluation.baselines", None)
     return found
 
 

@@ -26,7 +26,7 @@ from limbeck.distillation.run import Interrupted, Progress, distil, total_steps
 from limbeck.distillation.setup import Estimate, Parts, asked_of, estimate, fit_to_memory, prepare_labels, set_up
 from limbeck.environment import environment
 from limbeck.errors import LimbeckError, UsageError
-from limbeck.evaluation import Evaluation, Recipe, evaluate_set, evaluate_with_baselines, save_rows
+from limbeck.evaluation import Evaluation, Recipe, evaluate_with_baselines, save_rows
 from limbeck.evaluation.rows import FILE as EVALUATION
 from limbeck.events import EvaluationInfo, RunInfo, RunResult
 from limbeck.execution.device import compute_settings, keep_freed_memory, resolve_device, threads_that_pay
@@ -276,17 +276,8 @@ def measure(
     cache: Path | None,
     listener: Listener,
 ) -> list[Evaluation]:
-    """Evaluate a set by its recipe, beside the baselines when the configuration asks for them."""
+    """Evaluate a set by its recipe, beside the baselines the configuration asks for."""
     section, hooks = config.evaluation, registry().hooks
-    shared: dict[str, Any] = {
-        "networks": section.networks,
-        "seed": config.seed,
-        "device": data.train.device,
-        "dtype": getattr(torch, config.execution.precision),
-        "executor": registry().create("executors", config.execution.executor.model_dump()),
-        "cache": networks_folder,
-    }
-    recipe = Recipe.from_dict(synthetic.recipe)
 
     def told(row: Evaluation) -> None:
         hooks.after_evaluation(
@@ -294,25 +285,21 @@ def measure(
         )
         listener.row(row)
 
-    if section.baselines:
-        return evaluate_with_baselines(
-            synthetic,
-            data,
-            recipe,
-            **shared,
-            whole_cache=cache,
-            on_result=lambda label, number, result: listener.network(label, number, result["accuracy"]),
-            on_row=told,
-        )
-    row = evaluate_set(
+    return evaluate_with_baselines(
         synthetic,
         data,
-        recipe,
-        **shared,
-        on_result=lambda number, result: listener.network("synthetic", number, result["accuracy"]),
+        Recipe.from_dict(synthetic.recipe),
+        baselines=section.baselines,
+        networks=section.networks,
+        seed=config.seed,
+        device=data.train.device,
+        dtype=getattr(torch, config.execution.precision),
+        executor=registry().create("executors", config.execution.executor.model_dump()),
+        cache=networks_folder,
+        whole_cache=cache,
+        on_result=lambda label, number, result: listener.network(label, number, result["accuracy"]),
+        on_row=told,
     )
-    told(row)
-    return [row]
 
 
 def _info(config: RunConfig, folder: Path | None) -> RunInfo:

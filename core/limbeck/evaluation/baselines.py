@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from limbeck.config import BASELINES, Baseline
 from limbeck.data import DataSet, RealData
 from limbeck.data.selector import draw
 from limbeck.evaluation.measure import check_fit, make_measurement, material_of
@@ -26,6 +28,7 @@ def evaluate_with_baselines(
     data: DataSet,
     recipe: Recipe,
     *,
+    baselines: Sequence[Baseline] = BASELINES,
     networks: int = 5,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -46,6 +49,7 @@ def evaluate_with_baselines(
         synthetic: the set.
         data: the real set it stands for.
         recipe: how networks are trained on the synthetic and the random images.
+        baselines: which of "random", "random_bytes" and "whole" stand beside it.
         networks: how many for each of them.
         seed: the evaluation's seed.
         device: where networks train.
@@ -57,7 +61,7 @@ def evaluate_with_baselines(
         on_row: told of each finished row.
 
     Returns:
-        Rows "synthetic", "random", "random_bytes" and "whole".
+        The row "synthetic", then the baselines' in the order random, random_bytes, whole.
 
     Raises:
         UsageError: no network asked for, or set and data differ in shape or classes.
@@ -80,10 +84,11 @@ def evaluate_with_baselines(
         whole_networks(networks, len(real), measurement.device),
         lambda _: _pixels(real, slice(None)),
     )
-    return [
-        *measurement.rows(trials, cache, on_result, on_row),
-        *measurement.rows([whole], whole_cache or cache, on_result, on_row),
-    ]
+    wanted = ("synthetic", *baselines)
+    rows = measurement.rows([trial for trial in trials if trial.label in wanted], cache, on_result, on_row)
+    if "whole" in wanted:
+        rows += measurement.rows([whole], whole_cache or cache, on_result, on_row)
+    return rows
 
 
 def whole_recipe(recipe: Recipe, size: int) -> Recipe:
