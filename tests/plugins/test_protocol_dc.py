@@ -41,6 +41,7 @@ def test_the_published_numbers():
         "augmentation": None,
         "labels": {"name": "hard"},
         "formation": {"name": "identity"},
+        "made_with": "",
         "protocol": "dc",
     }
 

@@ -37,7 +37,7 @@ def load_dataset(
     Args:
         data: a registered name (or a mapping of ``name`` and options); a torch Dataset or a tuple
             ``(images, labels)``, of which a fifth of every class becomes the test part; a pair of such
-            parts, training first; a ``RawData``; a ``DataSet``, which stays where it is.
+            parts, training first; a ``RawData``; a ``DataSet``, which is moved to ``device``.
         data_root: folder of the files; the variable LIMBECK_DATA when None, then ``data``.
         download: fetch missing files; without it nothing is asked of the network.
         max_per_class: keep at most this many training images of each class, chosen by ``seed``.
@@ -51,7 +51,10 @@ def load_dataset(
     """
     if max_per_class is not None and max_per_class < 1:
         raise UsageError(f"max_per_class is {max_per_class}; keep at least 1 image of each class.")
-    found = data if isinstance(data, DataSet) else _on_device(_raw(data, data_root, download, seed), device, dtype)
+    if isinstance(data, DataSet):
+        found = DataSet(data.spec, data.train.to(device, dtype), data.test.to(device, dtype))
+    else:
+        found = _on_device(_raw(data, data_root, download, seed), device, dtype)
     if max_per_class is None:
         return found
     labels, rng = found.train.labels.cpu(), generator(seed, "data", "max_per_class")

@@ -124,6 +124,13 @@ class RealData:
             group=group,
         )
 
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> RealData:
+        """Return this set on another device or in another type of normalised images; itself when nothing changes."""
+        if torch.device(device) == self.device and dtype == self.dtype:
+            return self
+        group = None if self.group is self.labels else self.group
+        return RealData(self.images, self.labels, self.spec, device=device, dtype=dtype, group=group)
+
     def digest(self) -> str:
         """Return 16 hexadecimal digits that change with any pixel, label, group or statistic."""
         if not self._digest:

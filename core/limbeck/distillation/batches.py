@@ -55,8 +55,8 @@ class StepBatches:
         if self._projector.parameters():
             index = torch.arange(rows.start, rows.stop, device=stored.device)
             labels = self._projector.labels(stored, index, 0, None)
-        images, labels, _ = self._formation.expand(stored, labels, self._parameters.group[rows], "match")
-        return self._augment(images, group), labels
+        images, index = self._formation.formed(stored, self._parameters.group[rows], "match")
+        return self._augment(images, group), labels[index]
 
     def calibration(self, per_group: int) -> Tensor:
         """Return ``per_group`` real images of every group, without augmentation."""

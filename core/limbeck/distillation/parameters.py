@@ -10,6 +10,7 @@ from torch import Tensor
 from limbeck.config import OptimiserSection
 from limbeck.matching import Matcher
 from limbeck.synthetic import Formation, LabelProjector
+from limbeck.synthetic.sets import LabelKind
 
 OPTIMISERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
@@ -65,26 +66,30 @@ class SyntheticParameters:
                 images.grad[rows] += part.grad
             part.grad = None
 
-        leaf.register_post_accumulate_grad_hook(add)
+        leaf.register_post_accumulate_grad_hook(add)  # type: ignore[no-untyped-call]
         return leaf
 
-    def move(self, low: Tensor, high: Tensor) -> None:
+    def move(self, limits: tuple[Tensor, Tensor]) -> None:
         """Apply the gradients left on everything learned, then clear them.
 
         Args:
-            low: normalised value of black per channel [ch, 1, 1].
-            high: of white.
+            limits: normalised values of black and of white per channel, [ch, 1, 1] each, for clamping.
         """
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         if self._section.clamp:
             with torch.no_grad():
-                self.images.clamp_(low, high)
+                self.images.clamp_(*limits)
 
     def update_average(self) -> None:
         """Move the running average of the images, once a step."""
         if self.average is not None and self._section.ema is not None:
             self.average.lerp_(self.images.detach(), 1 - self._section.ema)
+
+    @property
+    def label_kind(self) -> LabelKind:
+        """What the stored labels are."""
+        return "probabilities" if self.labels.is_floating_point() else "hard"
 
     @property
     def result(self) -> Tensor:

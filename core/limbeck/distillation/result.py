@@ -17,8 +17,11 @@ from limbeck.synthetic import SyntheticSet
 def recipe_of(config: RunConfig) -> Recipe:
     """Return how networks are to be trained on the set this configuration makes."""
     protocol: Protocol = registry().create("protocols", config.evaluation.protocol.model_dump())
-    recipe = protocol.recipe(config.network, None)
-    return recipe.with_(labels=config.labels.model_dump(), formation=config.formation.model_dump())
+    own = None if config.augmentation is None else config.augmentation.model_dump()
+    stored = Recipe.model_validate({"network": config.network, "epochs": 0, "augmentation": own})
+    return protocol.recipe(config.network, stored).with_(
+        labels=config.labels.model_dump(), formation=config.formation.model_dump(), made_with=config.network
+    )
 
 
 def selected_set(config: RunConfig, data: DataSet) -> SyntheticSet:

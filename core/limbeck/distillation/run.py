@@ -84,6 +84,8 @@ class Loop:
         self.parts, self.folder, self.hooks, self.report = parts, folder, hooks, report
         self.step, self.seconds = 0, 0.0
         self.total = total_steps(parts.config.budget, parts.source.num_outer)
+        mean, std = parts.data.spec.statistics(parts.network.device)
+        self._range = (-mean / std, (1 - mean) / std)
         self._stop = threading.Event()
         self._kept: int | None = None
 
@@ -133,7 +135,7 @@ class Loop:
         losses = []
         for part in [groups] if joint else [[group] for group in groups]:
             losses.append(self._accumulate(batches, state, step, part))
-            parts.parameters.move(*self._range())
+            parts.parameters.move(self._range)
         parts.parameters.update_average()
         try:
             parts.source.advance(step)
@@ -170,10 +172,6 @@ class Loop:
 
     def _too_large(self, what: str, lower: str) -> LimbeckError:
         return LimbeckError(f"memory does not suffice {what} at step {self.step}. Lower {lower}.{self._saved_hint()}")
-
-    def _range(self) -> tuple[Tensor, Tensor]:
-        mean, std = self.parts.data.spec.statistics(self.parts.network.device)
-        return -mean / std, (1 - mean) / std
 
     def _finished(self) -> bool:
         limit = self.parts.config.budget.seconds

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from limbeck.augment import Augmentation
 from limbeck.config import RunConfig, Spec
@@ -14,9 +17,9 @@ from limbeck.data import DataSet
 from limbeck.distillation.batches import StepBatches
 from limbeck.distillation.parameters import SyntheticParameters
 from limbeck.distillation.start import starting_images
-from limbeck.errors import PluginError, UsageError
+from limbeck.errors import LimbeckError, PluginError, UsageError
 from limbeck.execution.device import resolve_device
-from limbeck.execution.memory import largest_chunk, parse_bytes, peak_growth
+from limbeck.execution.memory import format_bytes, largest_chunk, parse_bytes, peak_growth
 from limbeck.execution.plan import STACKED_IMAGES, Plan, comfortable_chunk
 from limbeck.matching import Chunks, Engine, Matcher, MatcherContext, NetworkSource, SourceContext, StepContext
 from limbeck.networks import FunctionalNetwork, build_network
@@ -64,10 +67,8 @@ class Parts:
         """Return the synthetic set as a student would train on it now."""
         parameters = self.parameters
         with torch.no_grad():
-            images, labels, _ = self.formation.expand(
-                parameters.images.detach(), parameters.labels, parameters.group, "inner"
-            )
-        return TrainData(images, labels)
+            images, stored = self.formation.formed(parameters.images.detach(), parameters.group, "inner")
+        return TrainData(images, parameters.labels[stored], stored)
 
 
 QUICK = 1.0
@@ -136,6 +137,7 @@ def prepare_labels(parts: Parts) -> None:
             seed=derive_seed(parts.config.seed, "labels"),
             device=device,
             labels=parts.parameters.labels,
+            label_kind=parts.parameters.label_kind,
         )
     )
     parts.parameters.make_optimiser(parts.config.optimiser, parts.projector, parts.formation, parts.matcher)
@@ -181,11 +183,23 @@ def fit_to_memory(parts: Parts) -> None:
         _trial(parts, type(parts.matcher).engine(parts.matcher, parts.network, chunks))
 
     if parts.network.couples_samples:
-        work(most)
-        chunk = most
+        chunk = _whole_or_nothing(partial(work, most), parts.plan.memory, most, parts.network)
     else:
         chunk = largest_chunk(work, parts.plan.memory, most, parts.network.device)
     parts.use(replace(parts.plan, chunks=parts.plan.chunks.at_most(chunk)))
+
+
+def _whole_or_nothing(work: Callable[[], None], budget: int, most: int, network: FunctionalNetwork) -> int:
+    """Return ``most`` where all images fit the budget in one pass, as batch norm needs them."""
+    work()
+    growth = peak_growth(work, network.device)
+    if growth is not None and growth > budget:
+        raise LimbeckError(
+            f"network '{network.name}' has batch norm, whose statistics need all images in one pass; that takes "
+            f"{format_bytes(growth)}, but --memory allows {format_bytes(budget)}. Raise --memory, lower "
+            "data.batch_real, or use instance norm (-in)."
+        )
+    return most
 
 
 def estimate(parts: Parts) -> Estimate:
@@ -210,16 +224,22 @@ def estimate(parts: Parts) -> Estimate:
 def _trial(parts: Parts, engine: Engine, *, advance: bool = False) -> None:
     """One step with throw-away random numbers, whose gradients are thrown away too."""
     before = parts.generators.state_dict()
+    source, matcher = _copied(parts.source.state_dict()), _copied(parts.matcher.state_dict())
     step = StepContext(0, 0, parts.source.num_outer, 0)
     state = parts.source.state(step)
     engine.accumulate(parts.batches(), state, step, parts.parameters.groups)
     if advance:
         parts.source.advance(step)
-    parts.source.load_state_dict({})
+    parts.source.load_state_dict(source)
+    parts.matcher.load_state_dict(matcher)
     parts.parameters.optimiser.zero_grad(set_to_none=True)
     parts.generators.load_state_dict(before)
     if parts.network.device.type == "cuda":
         torch.cuda.synchronize(parts.network.device)
+
+
+def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 def _create(kind: str, spec: Spec, base: type) -> Any:

@@ -14,11 +14,11 @@ from limbeck.evaluation.recipe import Recipe
 from limbeck.execution.device import threads_that_pay
 from limbeck.networks import FunctionalNetwork, build_network
 from limbeck.plugins import registry
-from limbeck.synthetic import LabelProjector, ProjectorContext
+from limbeck.synthetic import Formation, LabelProjector, ProjectorContext
 from limbeck.training import Epochs, Samples, TrainData, fit
 
-PROJECTOR = "projector."
-"""Prefix of the label projector's tensors among a job's."""
+PROJECTOR, FORMATION = "projector.", "formation."
+"""Prefixes of the tensors among a job's that are the label projector's and the formation's own."""
 
 
 def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
             ``precision`` (a floating-point type of torch; bfloat16 is mixed precision).
         tensors: ``images`` [n, ch, h, w] (normalised float, or uint8 pixels), ``labels`` [n] or [n, C],
             ``group`` [n], ``test_images`` uint8 [m, ch, h, w], ``test_labels`` [m], and the label projector's
-            state under ``projector.``.
+            state under ``projector.``, the formation's under ``formation.``.
 
     Returns:
         ``accuracy`` in [0, 1], ``per_class`` (None where the test set has none), ``loss``, ``seconds``.
@@ -45,7 +45,7 @@ def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
             network,
             start=[config["seed"]],
             data=train,
-            labels=_projector(recipe, spec, config, tensors, train.labels, device),
+            labels=_projector(recipe, spec, config, tensors, device),
             lr=recipe.lr,
             momentum=recipe.momentum if recipe.optimiser == "sgd" else 0.0,
             weight_decay=recipe.weight_decay,
@@ -78,10 +78,15 @@ def _training_data(recipe: Recipe, spec: DataSpec, tensors: Mapping[str, Tensor]
         return RealData(images, labels, spec, device=device)
     if images.dtype == torch.uint8:
         images = RealData(images, labels, spec).normalise(images)
-    formation = registry().create("formations", recipe.formation)
+    formation: Formation = registry().create("formations", recipe.formation)
+    formation.load_state_dict(_under(FORMATION, tensors))
     with torch.no_grad():
-        images, labels, _ = formation.expand(images.to(device), labels, tensors["group"].to(device), "evaluate")
-    return TrainData(images, labels)
+        images, stored = formation.formed(images.to(device), tensors["group"].to(device), "evaluate")
+    return TrainData(images, labels[stored], stored)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _projector(
@@ -89,20 +94,18 @@ def _projector(
     spec: DataSpec,
     config: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
-    labels: Tensor,
     device: torch.device,
 ) -> LabelProjector:
     projector: LabelProjector = registry().create("label_projectors", recipe.labels)
-    state = {key.removeprefix(PROJECTOR): value for key, value in tensors.items() if key.startswith(PROJECTOR)}
-    projector.load_state_dict(state)
+    projector.load_state_dict(_under(PROJECTOR, tensors))
     projector.prepare(
         ProjectorContext(
             real=None,
             spec=spec,
-            network=network_builder(recipe.network, spec, device),
+            network=network_builder(recipe.made_with or recipe.network, spec, device),
             seed=config["seed"],
             device=device,
-            labels=labels,
+            labels=tensors["labels"].to(device),
             label_kind=config["label_kind"],
         )
     )

@@ -77,14 +77,14 @@ def material_of(synthetic: SyntheticSet, data: DataSet, recipe: Recipe, measurem
     A label projector whose tensors do not travel with the set is made ready here, once for all networks, and
     its size counts.
     """
-    state, extra = projector_state(synthetic, recipe.labels["name"]), 0
+    state, extra = travelling(synthetic, "label_projectors", recipe.labels["name"]), 0
     if not state:
         projector: LabelProjector = registry().create("label_projectors", recipe.labels)
         projector.prepare(
             ProjectorContext(
                 real=data.train,
                 spec=synthetic.spec,
-                network=network_builder(recipe.network, synthetic.spec, measurement.device),
+                network=network_builder(recipe.made_with or recipe.network, synthetic.spec, measurement.device),
                 seed=derive_seed(measurement.seed, "eval", "labels"),
                 device=measurement.device,
                 labels=synthetic.labels,
@@ -93,6 +93,7 @@ def material_of(synthetic: SyntheticSet, data: DataSet, recipe: Recipe, measurem
         )
         state, extra = projector.state_dict(), projector.bytes()
     return Material(
+        formation=travelling(synthetic, "formations", recipe.formation["name"]),
         images=synthetic.normalised(),
         labels=synthetic.labels,
         group=synthetic.group,
@@ -103,9 +104,9 @@ def material_of(synthetic: SyntheticSet, data: DataSet, recipe: Recipe, measurem
     )
 
 
-def projector_state(synthetic: SyntheticSet, name: str) -> dict[str, Tensor]:
-    """Return the tensors of a label projector that travel with the set, by the projector's own names."""
-    prefix, state = f"label_projectors.{name}.", synthetic.component_state
+def travelling(synthetic: SyntheticSet, kind: str, name: str) -> dict[str, Tensor]:
+    """Return the tensors of a component that travel with the set, by the component's own names."""
+    prefix, state = f"{kind}.{name}.", synthetic.component_state
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 

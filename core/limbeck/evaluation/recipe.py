@@ -27,6 +27,7 @@ class Recipe(Options):
     augmentation: dict[str, Any] | None = Field(None, description="component by name, with its options")
     labels: dict[str, Any] = Field({"name": "hard"}, description="label projector, likewise")
     formation: dict[str, Any] = Field({"name": "identity"}, description="formation, likewise")
+    made_with: str = Field("", description="network the set was made with, which a teacher is unless it names another")
     protocol: str = Field("", description="the protocol that set these numbers")
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +11,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-import limbeck
 from limbeck.data import DataSpec, RealData
 from limbeck.errors import UsageError
-from limbeck.evaluation.job import PROJECTOR
+from limbeck.evaluation.job import FORMATION, PROJECTOR
 from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.rows import Evaluation
 from limbeck.execution.executors import Executor, Job, Result
+from limbeck.files import sha256
+from limbeck.plugins import registry
 from limbeck.seeding import derive_seed
 
 OnNetwork = Callable[[str, int, Result], None]
@@ -38,6 +40,7 @@ class Material:
         bytes: what it costs to keep.
         label_kind: of ``labels``.
         projector: the label projector's tensors.
+        formation: the formation's tensors.
     """
 
     images: Tensor
@@ -47,6 +50,7 @@ class Material:
     bytes: int
     label_kind: str = "hard"
     projector: Mapping[str, Tensor] = field(default_factory=dict)
+    formation: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ class Measurement:
                 "label_kind": material.label_kind,
                 "device": str(self.device),
                 "precision": str(self.dtype).removeprefix("torch."),
-                "versions": {"limbeck": limbeck.__version__, "torch": torch.__version__},
+                "versions": {"torch": torch.__version__, **providers(trial.recipe)},
             },
             tensors={
                 "images": material.images,
@@ -139,9 +143,27 @@ class Measurement:
                 "test_images": self.test.images,
                 "test_labels": self.test.labels,
                 **{PROJECTOR + key: value for key, value in material.projector.items()},
+                **{FORMATION + key: value for key, value in material.formation.items()},
             },
             name=f"{trial.label}, network {network + 1} of {trial.networks}",
         )
+
+
+def providers(recipe: Recipe) -> dict[str, str]:
+    """Return what a recipe's components come from, so that other code is never taken for the same network.
+
+    A file given with ``-p`` has no version; a digest of its text stands for one.
+    """
+    used = [("networks", recipe.network), ("label_projectors", recipe.labels["name"])]
+    used += [("formations", recipe.formation["name"])]
+    used += [("augmentations", recipe.augmentation["name"])] if recipe.augmentation else []
+    entries = [registry().entry(kind, name) for kind, name in used]
+    return {entry.distribution: entry.version or _digest_of(entry.module) for entry in entries}
+
+
+def _digest_of(module: str) -> str:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return sha256(Path(file).read_bytes()) if file else ""
 
 
 @dataclass

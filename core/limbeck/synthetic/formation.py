@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from limbeck.component import Component
@@ -29,6 +31,18 @@ class Formation(Component, ABC):
             Images [m, ch, h, w], labels [m] or [m, C] and groups [m]; images of a group stay together.
         """
 
+    def formed(self, images: Tensor, group: Tensor, phase: Phase) -> tuple[Tensor, Tensor]:
+        """Return training images [m, ch, h, w] and which of the n stored images each was made from, int64 [m]."""
+        rows = torch.arange(len(images), device=images.device)
+        training, stored, _ = self.expand(images, rows, group, phase)
+        return training, stored
+
     def parameters(self) -> dict[str, Tensor]:
         """Return tensors of the formation's own that are learned with the images, by name."""
         return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take back the tensors that ``parameters`` returned, by name."""
+        with torch.no_grad():
+            for name, tensor in self.parameters().items():
+                tensor.copy_(state[name])

@@ -59,7 +59,7 @@ class LabelProjector(Component, ABC):
         """Dictate the augmentation of a batch, where the labels belong to particular views.
 
         Args:
-            index: the batch's samples, int64 [n].
+            index: the stored image each sample was formed from, int64 [n].
             epoch: passes finished before this batch.
             generator: owner of the augmentation.
 
@@ -74,7 +74,7 @@ class LabelProjector(Component, ABC):
 
         Args:
             images: the batch as the student sees it, normalised and augmented, [n, ch, h, w].
-            index: the batch's samples, int64 [n].
+            index: the stored image each sample was formed from, int64 [n].
             epoch: passes finished before this batch.
             draw: the augmentation that was applied, or none.
 

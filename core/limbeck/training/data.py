@@ -32,6 +32,8 @@ class TrainData:
     Attributes:
         images: normalised [N, ch, h, w].
         labels: classes int64 [N], or one probability per class [N, C].
+        stored: the stored image each sample was formed from, int64 [N], which a label projector is asked by; the
+            samples themselves when None.
 
     Raises:
         DataError: the two differ in number, or there is no image.
@@ -39,6 +41,7 @@ class TrainData:
 
     images: Tensor
     labels: Tensor
+    stored: Tensor | None = None
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.labels) or not len(self.images):

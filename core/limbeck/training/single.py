@@ -9,6 +9,7 @@ from torch import Tensor
 
 from limbeck.augment.base import Draw
 from limbeck.networks.functional import FunctionalNetwork, State
+from limbeck.training.data import TrainData
 from limbeck.training.metrics import autocast
 from limbeck.training.schedule import Epochs
 from limbeck.training.task import Settings, Streams, Task
@@ -108,16 +109,18 @@ class Training:
         task, epoch, generator = self.task, self.epoch, self.streams.augment
         labels = task.labels
         images = task.data.take(index).to(self.settings.device, self._working_dtype)
+        stored = task.data.stored if isinstance(task.data, TrainData) else None
+        rows = index if stored is None else stored[index]
         draw: Draw | None = None
         if not isinstance(labels, Tensor):
-            draw = labels.plan(index, epoch, generator)
+            draw = labels.plan(rows, epoch, generator)
         if task.augmentation is not None:
             if draw is None:
                 draw = task.augmentation.draw(len(index), generator, one_op=True)
             images = task.augmentation.apply(images, draw)
         if isinstance(labels, Tensor):
             return images, labels[index]
-        return images, labels.labels(images, index, epoch, draw)
+        return images, labels.labels(images, rows, epoch, draw)
 
     def _backward(self, images: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
         """Leave the gradient of the batch's loss on the parameters and return the loss, detached."""

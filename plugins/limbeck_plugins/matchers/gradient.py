@@ -29,8 +29,7 @@ def rowwise_cosine(syn: Tensor, real: Tensor) -> Tensor:
         real: the real batch's, same shape.
 
     Returns:
-        Scalar in [0, 2 out]. Weights with three axes (layer norm, [ch, h, w]) have rows [ch h, w] in the public
-        code's layout of ch rows of h w numbers, which is what flattening after the first axis gives.
+        Scalar in [0, 2 out]. A weight with three axes (layer norm, [ch, h, w]) has ch rows of h w numbers.
     """
     syn, real = syn.flatten(1), real.flatten(1)
     lengths = syn.norm(dim=1) * real.norm(dim=1)

@@ -42,7 +42,13 @@ class DCProtocol(Protocol):
         epochs = options.epochs
         if epochs is None:
             epochs = EPOCHS if augmentation is None else EPOCHS_AUGMENTED
-        kept = {} if stored is None else {"labels": stored.labels, "formation": stored.formation}
+        kept: dict[str, Any] = {}
+        if stored is not None:
+            kept = {
+                "labels": stored.labels,
+                "formation": stored.formation,
+                "made_with": stored.made_with,
+            }
         return Recipe(
             network=network,
             optimiser="sgd",

@@ -116,7 +116,7 @@ def test_max_per_class_keeps_a_seeded_part_of_the_training_images():
 
 def test_what_is_ready_stays_as_it_is():
     ready = load_dataset(pair())
-    assert isinstance(ready, DataSet) and load_dataset(ready) is ready
+    assert isinstance(ready, DataSet) and load_dataset(ready).train is ready.train
 
 
 def test_raw_data_brings_its_own_description():

@@ -83,7 +83,7 @@ def test_the_set_trains_through_its_formation(measure, synthetic, recipe, monkey
     monkeypatch.setattr(
         registry(), "create", lambda kind, spec: Negative() if kind == "formations" else create(kind, spec)
     )
-    assert measure(recipe=recipe.with_(formation={"name": "negative"})).accuracies == expected
+    assert measure(recipe=recipe.with_(formation={"name": "identity"})).accuracies == expected
 
 
 def test_a_flip_is_left_out_where_it_changes_the_class(measure, recipe):
