@@ -117,7 +117,9 @@ class ExecutionSection(Options):
     memory: str | None = Field(None, description="growth allowed to the loop, such as 2GiB")
     chunk: int | None = Field(None, ge=1, description="images a pass; chosen by memory when not given")
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="bfloat16 computes real gradients and features, and evaluation, in mixed precision"
+        "float32",
+        description="bfloat16 computes real gradients and features, and evaluation, in mixed precision; with float32, "
+        "CUDA convolutions use TF32 as PyTorch does by default",
     )
     second_pass: Literal["double_backward", "forward_mode"] = "double_backward"
     threads: int | None = Field(None, ge=1, description="CPU threads; the machine's when not given")

@@ -63,12 +63,15 @@ def _from_file(config: RunConfig, real: RealData) -> Start:
             f"init.path={config.init.path} holds images of {stored.spec.shape} for {stored.spec.num_classes} classes, "
             f"but '{real.spec.name}' has {real.spec.shape} for {real.spec.num_classes}."
         )
-    order = stored.group.argsort(stable=True)
-    images = real.normalise(stored.unit()) if stored.spec != real.spec else stored.normalised()
+    most = max(stored.counts)
+    if most != config.ipc or len(stored.counts) > real.num_groups:
+        raise UsageError(
+            f"init.path={config.init.path} holds {len(stored.counts)} groups of up to {most} images, but the run has "
+            f"{real.num_groups} groups and --ipc {config.ipc}. Type --ipc {most}, or choose another set."
+        )
+    order, device = stored.group.argsort(stable=True), real.device
+    unit = stored.unit()[order].to(device)
+    same = stored.spec.mean == real.spec.mean and stored.spec.std == real.spec.std
+    images = stored.normalised()[order].to(device) if same else real.normalise(unit)
     labels = stored.labels.softmax(1) if stored.label_kind == "logits" else stored.labels
-    device = real.device
-    return (
-        images[order].to(device, real.dtype),
-        labels[order].to(device),
-        stored.group[order].to(device),
-    )
+    return images.to(real.dtype), labels[order].to(device), stored.group[order].to(device)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from limbeck.augment.base import Draw
+from limbeck.errors import UsageError
 from limbeck.networks.functional import FunctionalNetwork, State
 from limbeck.training.data import TrainData
 from limbeck.training.metrics import autocast
@@ -114,6 +115,10 @@ class Training:
         draw: Draw | None = None
         if not isinstance(labels, Tensor):
             draw = labels.plan(rows, epoch, generator)
+            if draw is not None and task.augmentation is None:
+                raise UsageError(
+                    "these labels belong to augmented views, but the recipe has no augmentation to make them."
+                )
         if task.augmentation is not None:
             if draw is None:
                 draw = task.augmentation.draw(len(index), generator, one_op=True)
