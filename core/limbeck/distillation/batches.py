@@ -8,6 +8,7 @@ from torch import Tensor
 from limbeck.augment import Augmentation, Draw
 from limbeck.data import RealData
 from limbeck.distillation.parameters import SyntheticParameters
+from limbeck.execution.memory import Headroom
 from limbeck.seeding import Generators
 from limbeck.synthetic import Formation, LabelProjector
 
@@ -23,6 +24,7 @@ class StepBatches:
         augmentation: applied to both sides, or None.
         batch_real: real images of a group.
         generators: ``data`` draws images, ``augment`` the transforms.
+        headroom: looked after whenever images of a group are asked for.
     """
 
     def __init__(
@@ -34,21 +36,25 @@ class StepBatches:
         augmentation: Augmentation | None,
         batch_real: int,
         generators: Generators,
+        headroom: Headroom | None = None,
     ) -> None:
         self._real, self._parameters, self._formation = real, parameters, formation
         self._projector, self._augmentation = projector, augmentation
         self._batch_real, self._generators = batch_real, generators
+        self._headroom = headroom
         self._draw: Draw | None = None
         if augmentation is not None:
             self._draw = augmentation.draw(len(parameters.rows), generators.augment)
 
     def real(self, group: int) -> tuple[Tensor, Tensor]:
         """Return an augmented real batch of one group and its class ids."""
+        self._keep_headroom()
         index = self._real.sample(group, self._batch_real, self._generators.data)
         return self._augment(self._real.take(index), group), self._real.labels[index]
 
     def synthetic(self, group: int) -> tuple[Tensor, Tensor]:
         """Return one group's augmented training images and labels, with the graph to what is learned."""
+        self._keep_headroom()
         rows = self._parameters.rows[group]
         labels = self._parameters.labels[rows]
         stored = self._parameters.of_group(group)
@@ -62,6 +68,10 @@ class StepBatches:
         """Return ``per_group`` real images of every group, without augmentation."""
         groups = self._parameters.groups
         return torch.cat([self._real.batch(group, per_group, self._generators.data) for group in groups])
+
+    def _keep_headroom(self) -> None:
+        if self._headroom is not None:
+            self._headroom.keep()
 
     def _augment(self, images: Tensor, group: int) -> Tensor:
         if self._augmentation is None or self._draw is None:

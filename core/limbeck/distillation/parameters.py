@@ -86,6 +86,13 @@ class SyntheticParameters:
         if self.average is not None and self._section.ema is not None:
             self.average.lerp_(self.images.detach(), 1 - self._section.ema)
 
+    def bytes_to_come(self) -> int:
+        """Return what the optimiser will keep of every tensor from its first update on."""
+        section = self._section
+        copies = (1 if section.momentum else 0) if section.name == "sgd" else 2
+        learned = [tensor for group in self.optimiser.param_groups for tensor in group["params"]]
+        return copies * sum(int(tensor.nbytes) for tensor in learned)
+
     @property
     def label_kind(self) -> LabelKind:
         """What the stored labels are."""

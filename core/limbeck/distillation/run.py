@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ from limbeck.events import CheckpointInfo
 from limbeck.lifecycle import Lifecycle
 from limbeck.matching import StepContext
 from limbeck.networks import State
+
+T = TypeVar("T")
 
 LEARNED = ("parameters.", "source.", "projector.")
 """What a checkpoint never holds in numbers that are not finite."""
@@ -134,44 +137,41 @@ class Loop:
         joint = parts.config.optimiser.order == "joint"
         losses = []
         for part in [groups] if joint else [[group] for group in groups]:
-            losses.append(self._accumulate(batches, state, step, part))
+            losses.append(self._in_memory(partial(self._gradients, batches, state, step, part), state))
             parts.parameters.move(self._range)
         parts.parameters.update_average()
-        try:
-            parts.source.advance(step)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            raise self._too_large("to move the network between steps", "images or the network's width") from error
+        if parts.headroom is not None:
+            parts.headroom.keep()
+        self._in_memory(lambda: parts.source.advance(step), state)
         return torch.stack(losses).sum()
 
-    def _accumulate(self, batches: StepBatches, state: State, step: StepContext, groups: Sequence[int]) -> Tensor:
-        """Leave the gradients of one update; out of memory halves the chunk and computes them again."""
+    def _gradients(self, batches: StepBatches, state: State, step: StepContext, groups: Sequence[int]) -> Tensor:
+        """Leave the gradients of some groups and return their loss."""
+        return self.parts.engine.accumulate(batches, state, step, groups)
+
+    def _in_memory(self, work: Callable[[], T], state: State) -> T:
+        """Do a piece of a step; out of memory halves the chunk and does it again, from the same random numbers."""
         parts = self.parts
         before = parts.generators.state_dict()
         buffers = {name: state[name].clone() for name in parts.network.buffer_names}
         while True:
             try:
-                return parts.engine.accumulate(batches, state, step, groups)
+                return work()
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                if parts.plan.chunks.real == parts.plan.chunks.synthetic == 1:
-                    raise self._too_large("for one image a pass", "data.batch_real or the network's width") from error
-            self._shrink()
+                if parts.plan.chunks.synthetic == 1:
+                    raise LimbeckError(
+                        f"memory does not suffice at step {self.step}, even for one image a pass. Lower "
+                        f"data.batch_real, source.batch_train or the network's width.{self._saved_hint()}"
+                    ) from error
+            parts.use(parts.plan.halved(self.step))
+            if self.folder is not None:
+                parts.plan.save(self.folder)
+            parts.parameters.optimiser.zero_grad(set_to_none=True)
             parts.generators.load_state_dict(before)
             for name, value in buffers.items():
                 state[name].copy_(value)
-
-    def _shrink(self) -> None:
-        """Go on with chunks of half the size, from before the gradients of this update."""
-        self.parts.use(self.parts.plan.halved(self.step))
-        self.parts.parameters.optimiser.zero_grad(set_to_none=True)
-        if self.folder is not None:
-            self.parts.plan.save(self.folder)
-
-    def _too_large(self, what: str, lower: str) -> LimbeckError:
-        return LimbeckError(f"memory does not suffice {what} at step {self.step}. Lower {lower}.{self._saved_hint()}")
 
     def _finished(self) -> bool:
         limit = self.parts.config.budget.seconds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,7 +18,7 @@ from limbeck.distillation.parameters import SyntheticParameters
 from limbeck.distillation.start import starting_images
 from limbeck.errors import LimbeckError, PluginError, UsageError
 from limbeck.execution.device import resolve_device
-from limbeck.execution.memory import format_bytes, largest_chunk, parse_bytes, peak_growth
+from limbeck.execution.memory import AIM, Headroom, format_bytes, largest_chunk, parse_bytes, peak_growth
 from limbeck.execution.plan import STACKED_IMAGES, Plan, comfortable_chunk
 from limbeck.matching import Chunks, Engine, Matcher, MatcherContext, NetworkSource, SourceContext, StepContext
 from limbeck.networks import FunctionalNetwork, build_network
@@ -45,11 +44,17 @@ class Parts:
     generators: Generators
     plan: Plan
     engine: Engine
+    headroom: Headroom | None = None
 
     def use(self, plan: Plan) -> None:
         """Go on under another plan."""
         self.plan = plan
         self.engine = type(self.matcher).engine(self.matcher, self.network, plan.chunks)
+
+    def keep_headroom(self) -> None:
+        """Measure growth from now on, where there is a budget of the process's own memory."""
+        if self.plan.memory is not None and self.network.device.type == "cpu":
+            self.headroom = Headroom(self.plan.memory)
 
     def batches(self) -> StepBatches:
         """Return the next step's images."""
@@ -61,6 +66,7 @@ class Parts:
             self.augmentation,
             self.config.data.batch_real,
             self.generators,
+            self.headroom,
         )
 
     def training_set(self) -> TrainData:
@@ -116,7 +122,16 @@ def set_up(config: RunConfig, data: DataSet, plan: Plan | None = None) -> Parts:
         config, data, network, source, matcher, formation, projector, augmentation, parameters, generators, plan, engine
     )
     source.prepare(
-        SourceContext(network, config.ipc, generators, data.train, parts.training_set, projector, augmentation)
+        SourceContext(
+            network,
+            config.ipc,
+            generators,
+            data.train,
+            parts.training_set,
+            projector,
+            augmentation,
+            lambda: parts.plan.chunks.training,
+        )
     )
     return parts
 
@@ -141,6 +156,7 @@ def prepare_labels(parts: Parts) -> None:
         )
     )
     parts.parameters.make_optimiser(parts.config.optimiser, parts.projector, parts.formation, parts.matcher)
+    parts.keep_headroom()
 
 
 PLANNED = ("device", "memory", "chunk", "precision", "second_pass")
@@ -163,6 +179,7 @@ def first_plan(config: RunConfig, network: FunctionalNetwork, device: torch.devi
             real=chunk,
             synthetic=chunk,
             together=min(chunk, STACKED_IMAGES[device.type]),
+            training=config.execution.chunk,
             second_pass=config.execution.second_pass,
             real_precision=config.execution.precision,
         ),
@@ -173,33 +190,42 @@ def first_plan(config: RunConfig, network: FunctionalNetwork, device: torch.devi
 
 
 def fit_to_memory(parts: Parts) -> None:
-    """Cut the plan's chunks down to its memory budget, by measuring trial steps."""
-    if parts.plan.memory is None:
+    """Cut the plan's chunks down to its memory budget, by measuring trial steps.
+
+    Raises:
+        LimbeckError: the budget is too small whatever the chunk.
+    """
+    budget = parts.plan.memory
+    if budget is None:
         return
+    budget -= parts.parameters.bytes_to_come()
     most = max(parts.config.data.batch_real * len(parts.parameters.groups), len(parts.parameters.images))
 
     def work(chunk: int) -> None:
-        chunks = parts.plan.chunks.at_most(chunk)
-        _trial(parts, type(parts.matcher).engine(parts.matcher, parts.network, chunks))
+        parts.use(replace(parts.plan, chunks=parts.plan.chunks.at_most(chunk)))
+        _trial(parts)
 
-    if parts.network.couples_samples:
-        chunk = _whole_or_nothing(partial(work, most), parts.plan.memory, most, parts.network)
-    else:
-        chunk = largest_chunk(work, parts.plan.memory, most, parts.network.device)
-    parts.use(replace(parts.plan, chunks=parts.plan.chunks.at_most(chunk)))
+    def grown() -> int:
+        step = partial(_trial, parts, advance=parts.source.num_outer > 1)
+        return peak_growth(step, parts.network.device) or 0
+
+    chunk = most if parts.network.couples_samples else largest_chunk(work, budget, most, parts.network.device)
+    work(chunk)
+    while (growth := grown()) > budget:
+        chunk = int(chunk * budget * AIM / growth)
+        if parts.network.couples_samples or chunk < 1:
+            raise _too_small(parts.network, growth, budget)
+        work(chunk)
 
 
-def _whole_or_nothing(work: Callable[[], None], budget: int, most: int, network: FunctionalNetwork) -> int:
-    """Return ``most`` where all images fit the budget in one pass, as batch norm needs them."""
-    work()
-    growth = peak_growth(work, network.device)
-    if growth is not None and growth > budget:
-        raise LimbeckError(
-            f"network '{network.name}' has batch norm, whose statistics need all images in one pass; that takes "
-            f"{format_bytes(growth)}, but --memory allows {format_bytes(budget)}. Raise --memory, lower "
-            "data.batch_real, or use instance norm (-in)."
+def _too_small(network: FunctionalNetwork, growth: int, budget: int) -> LimbeckError:
+    takes = f"takes {format_bytes(growth)}, but --memory allows {format_bytes(budget)}. Raise --memory, or lower"
+    if network.couples_samples:
+        return LimbeckError(
+            f"network '{network.name}' has batch norm, whose statistics need all images in one pass; that {takes} "
+            "data.batch_real or source.batch_train, or use instance norm (-in)."
         )
-    return most
+    return LimbeckError(f"a step {takes} data.batch_real, source.batch_train or the width of '{network.name}'.")
 
 
 def estimate(parts: Parts) -> Estimate:
@@ -212,7 +238,7 @@ def estimate(parts: Parts) -> Estimate:
 
     def work() -> None:
         started = time.perf_counter()
-        _trial(parts, parts.engine, advance=True)
+        _trial(parts, advance=True)
         spent.append(time.perf_counter() - started)
 
     growth = peak_growth(work, parts.network.device)
@@ -221,13 +247,13 @@ def estimate(parts: Parts) -> Estimate:
     return Estimate(min(spent), growth)
 
 
-def _trial(parts: Parts, engine: Engine, *, advance: bool = False) -> None:
+def _trial(parts: Parts, *, advance: bool = False) -> None:
     """One step with throw-away random numbers, whose gradients are thrown away too."""
     before = parts.generators.state_dict()
     source, matcher = _copied(parts.source.state_dict()), _copied(parts.matcher.state_dict())
     step = StepContext(0, 0, parts.source.num_outer, 0)
     state = parts.source.state(step)
-    engine.accumulate(parts.batches(), state, step, parts.parameters.groups)
+    parts.engine.accumulate(parts.batches(), state, step, parts.parameters.groups)
     if advance:
         parts.source.advance(step)
     parts.source.load_state_dict(source)

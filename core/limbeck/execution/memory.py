@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+import resource
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,20 @@ import torch
 from limbeck.errors import LimbeckError, UsageError
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-TRIALS = (4, 12)
-"""Chunk sizes tried to learn a pass's fixed cost and its cost an image."""
+FIRST, LEAP, TRIALS = 8, 4, 8
+"""Images of the first trial pass, the factor by which the next may be larger, and the most trials."""
 
-AIM = 0.97
-"""Part of the budget a plan aims at, since the last few images are worth less than the promise."""
+AIM = 0.9
+"""Part of the budget a plan aims at; steps differ by their augmentation and by the gaps in freed memory."""
+
+FLAT = 0.03
+"""Further images that cost less than this part of the average image cost nothing."""
+
+WORTH = 1.1
+"""A chunk larger by less is not worth another trial."""
+
+ROOM = 0.5
+"""Part of the budget that growth may reach between two passes before freed memory is released."""
 
 
 def parse_bytes(text: str) -> int:
@@ -69,8 +79,31 @@ def release_freed_memory() -> None:
         trim(0)
 
 
+class Headroom:
+    """Gives freed memory back to the kernel before it crowds out a budget.
+
+    The C library keeps freed blocks, in the gaps between which larger ones find no room. Between two passes most of
+    the growth is such gaps.
+
+    Args:
+        budget: bytes the process may grow by from now on.
+    """
+
+    def __init__(self, budget: int) -> None:
+        release_freed_memory()
+        self._limit = _resident() + int(budget * ROOM)
+
+    def keep(self) -> None:
+        """Release what is freed when it takes too much; to be called where little is in use."""
+        if _resident() > self._limit:
+            release_freed_memory()
+
+
 def largest_chunk(work: Callable[[int], object], budget: int, most: int, device: torch.device) -> int:
     """Return the most images a pass may take so that ``work(chunk)`` grows memory by at most ``budget``.
+
+    A pass costs something fixed and something an image, so a chunk grown in proportion to the room that is left stays
+    within it. Once larger passes cost no more, because there are no more images, the chunk leaps.
 
     Args:
         work: does one whole step in passes of the given size.
@@ -81,22 +114,35 @@ def largest_chunk(work: Callable[[int], object], budget: int, most: int, device:
     Raises:
         LimbeckError: one image a pass is already too much.
     """
-    work(TRIALS[0])
-    sizes = [min(trial, most) for trial in TRIALS]
-    small, large = (peak_growth(partial(work, size), device) for size in sizes)
-    if small is None or large is None:
-        return most
-    each = max((large - small) / max(sizes[1] - sizes[0], 1), 1.0)
-    chunk = min(most, int((budget * AIM - (small - each * sizes[0])) / each))
-    while chunk >= 1:
-        grown = peak_growth(partial(work, chunk), device) or 0
-        if grown <= budget:
-            return chunk
-        chunk = min(chunk - 1, int(chunk * budget * AIM / grown))
-    raise LimbeckError(
-        f"one image a pass already needs {format_bytes(small)}, but --memory allows {format_bytes(budget)}. "
-        "Raise --memory, or lower data.batch_real or the network's width."
-    )
+    chunk, fits, too_many, cost = min(FIRST, most), 0, most + 1, 0
+    work(chunk)
+    for _ in range(TRIALS):
+        grown = peak_growth(partial(work, chunk), device)
+        if grown is None:
+            return most
+        aimed = int(chunk * min(budget * AIM / max(grown, 1), LEAP))
+        if grown <= budget * AIM:
+            is_flat = 0 < fits < chunk and (grown - cost) / (chunk - fits) < FLAT * grown / chunk
+            aimed = chunk * LEAP if is_flat else aimed
+            fits, cost = chunk, grown
+        elif chunk == 1 and grown > budget:
+            raise LimbeckError(
+                f"one image a pass already needs {format_bytes(grown)}, but --memory allows {format_bytes(budget)}. "
+                "Raise --memory, or lower data.batch_real or the network's width."
+            )
+        else:
+            too_many = chunk
+        tried, chunk = chunk, max(1, min(aimed, too_many - 1, most))
+        if chunk <= fits * WORTH or chunk == tried:
+            break
+    return max(fits, 1)
+
+
+def _resident() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def _reset_high_water() -> bool:

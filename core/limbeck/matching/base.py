@@ -88,6 +88,7 @@ class Chunks:
         synthetic: images of a synthetic pass (it holds two to three times the memory an image).
         together: groups are matched each on its own, but in one pass as long as they have at most this many images;
             few images a group make a pass too small to keep a processor busy.
+        training: images of a pass that trains a network between steps; None: whole batches.
         second_pass: how the second pass is differentiated; both give the same numbers.
         real_precision: what real passes are computed in; synthetic ones and distances stay in float32.
     """
@@ -95,12 +96,13 @@ class Chunks:
     real: int
     synthetic: int
     together: int = 1
+    training: int | None = None
     second_pass: SecondPass = "double_backward"
     real_precision: Literal["float32", "bfloat16"] = "float32"
 
     def at_most(self, images: int) -> Chunks:
         """Return these settings with no more than ``images`` a pass, and as many where that is allowed."""
-        return replace(self, real=images, synthetic=images, together=min(self.together, images))
+        return replace(self, real=images, synthetic=images, training=images, together=min(self.together, images))
 
 
 class Matcher(Component, ABC):

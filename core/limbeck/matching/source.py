@@ -30,6 +30,7 @@ class SourceContext:
         synthetic: returns the set as a student would train on it now (formed, detached, with its labels).
         labels: the label projector that labels those images.
         augmentation: what inner training applies to single images, or None.
+        chunk: returns the images a pass that training may take now, or None where whole batches may.
     """
 
     network: FunctionalNetwork
@@ -39,6 +40,7 @@ class SourceContext:
     synthetic: Callable[[], TrainData]
     labels: LabelProjector | None
     augmentation: Augmentation | None
+    chunk: Callable[[], int | None] = lambda: None
 
 
 class NetworkSource(Component, ABC):

@@ -93,6 +93,7 @@ def fit(
     loss: Loss = "ce",
     temperature: float = 1.0,
     batch_size: int = 256,
+    chunk: int | None = None,
     optimiser: Optimiser = "sgd",
     schedule: Schedule = Constant(),  # noqa: B008  (frozen)
     sharpness: float | None = None,
@@ -135,6 +136,8 @@ def fit(
         loss: ``ce``, ``soft_ce``, ``kl`` or ``mse``; see ``losses.sample_losses``.
         temperature: divides the logits before the softmax.
         batch_size: samples an update.
+        chunk: samples a pass: larger batches are cut, which saves memory and changes the gradient by rounding only.
+            Batch norm needs its batch whole: a network that has it is never cut.
         optimiser: PyTorch's optimiser of that name.
         schedule: the learning rate's course, counted in the budget's unit.
         sharpness: radius of sharpness-aware minimisation (arXiv:2010.01412), which costs a second pass.
@@ -169,7 +172,7 @@ def fit(
     run = _Run(network, snapshots, dict(eval_sets or {}), eval_snapshots, on_epoch)
     saved = resume_from.checkpoint if isinstance(resume_from, FitResult) else resume_from or {}
     for position, (rate, decay, task) in enumerate(zip(rates, decays, tasks, strict=True)):
-        how = (budget, batch_size, objective, optimiser, momentum, schedule, sharpness, clip, place, kind)
+        how = (budget, batch_size, objective, optimiser, momentum, schedule, sharpness, clip, place, kind, chunk)
         beginning = start_state(network, start[position])
         training = Training(network, beginning, task, Settings(rate, decay, *how), streams[position])
         run.train(position, training, saved)

@@ -47,6 +47,22 @@ class Objective:
         losses = sample_losses(logits, targets, self.loss, temperature=self.temperature, class_mask=class_mask)
         return batch_loss(losses, weights, self.mask_norm)
 
+    def divisor(self, size: int, weights: Tensor | None) -> Tensor | int:
+        """Return what the weighted sum of a batch of ``size`` losses is divided by; see ``batch_loss``."""
+        return batch_divisor(size, weights, self.mask_norm)
+
+    def share(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        weights: Tensor | None,
+        class_mask: Tensor | None,
+        divisor: Tensor | int,
+    ) -> Tensor:
+        """Return what some samples add to the loss of their batch, whose ``divisor`` is known."""
+        losses = sample_losses(logits, targets, self.loss, temperature=self.temperature, class_mask=class_mask)
+        return (losses if weights is None else losses * weights.to(losses.dtype)).sum() / divisor
+
 
 def known(what: str, asked: str, allowed: tuple[str, ...]) -> None:
     """Raise UnknownNameError unless ``asked`` is one of ``allowed``."""
@@ -111,8 +127,15 @@ def batch_loss(losses: Tensor, weights: Tensor | None, mask_norm: str = "constan
     weighted = losses * weights
     if mask_norm == "constant":
         return weighted.mean()
+    return weighted.sum() / batch_divisor(len(losses), weights, mask_norm)
+
+
+def batch_divisor(size: int, weights: Tensor | None, mask_norm: str) -> Tensor | int:
+    """Return what ``batch_loss`` divides by: the batch's size, or the sum of its weights unless that is zero."""
+    if weights is None or mask_norm == "constant":
+        return size
     total = weights.sum()
-    return weighted.sum() / torch.where(total == 0, torch.ones_like(total), total)
+    return torch.where(total == 0, torch.ones_like(total), total)
 
 
 def _squared_error(logits: Tensor, targets: Tensor, class_mask: Tensor | None) -> Tensor:

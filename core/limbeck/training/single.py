@@ -129,14 +129,32 @@ class Training:
 
     def _backward(self, images: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
         """Leave the gradient of the batch's loss on the parameters and return the loss, detached."""
-        settings = self.settings
-        with autocast(settings.device, settings.dtype):
+        for parameter in self._parameters:
+            parameter.grad = None
+        chunk, objective, mask = self.settings.chunk or len(images), self.settings.objective, self.task.class_mask
+        if len(images) <= chunk or self.network.couples_samples:
+            return self._add_gradient(objective(self._logits(images), targets, weights, mask))
+        divisor = objective.divisor(len(images), weights)
+        loss = self._zero()
+        for start in range(0, len(images), chunk):
+            part = slice(start, start + chunk)
+            own = None if weights is None else weights[part]
+            loss += self._add_gradient(objective.share(self._logits(images[part]), targets[part], own, mask, divisor))
+        return loss
+
+    def _logits(self, images: Tensor) -> Tensor:
+        with autocast(self.settings.device, self.settings.dtype):
             logits = self.network(self._working, images)
-        task = self.task
-        loss = settings.objective(logits.to(self._working_dtype), targets, weights, task.class_mask)
+        return logits.to(self._working_dtype)
+
+    def _add_gradient(self, loss: Tensor) -> Tensor:
+        """Add a loss's gradient to the parameters' and return the loss, detached."""
         gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
-            parameter.grad = gradient
+            if parameter.grad is None or gradient is None:
+                parameter.grad = gradient if parameter.grad is None else parameter.grad
+            else:
+                parameter.grad += gradient
         return loss.detach()
 
     def _backward_uphill(self, rho: float, images: Tensor, targets: Tensor, weights: Tensor | None) -> None:

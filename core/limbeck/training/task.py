@@ -73,6 +73,7 @@ class Settings:
     clip: float | None
     device: torch.device
     dtype: torch.dtype
+    chunk: int | None = None
 
     def __post_init__(self) -> None:
         known("optimiser", self.optimiser, OPTIMISERS)
@@ -83,6 +84,8 @@ class Settings:
         if self.dtype not in DTYPES:
             asked, allowed = (", ".join(str(each)[6:] for each in kinds) for kinds in ((self.dtype,), DTYPES))
             raise UsageError(f"dtype is {asked}: training knows {allowed}.")
+        if self.chunk is not None and self.chunk < 1:
+            raise UsageError(f"chunk is {self.chunk}: give 1 or more, or None.")
         for name, value in (("sharpness", self.sharpness), ("clip", self.clip)):
             if value is not None and value <= 0:
                 raise UsageError(f"{name} is {value}: give a number above 0, or None.")

@@ -74,6 +74,7 @@ class Inner(NetworkSource):
             weight_decay=self.options.weight_decay,
             budget=Epochs(self._epochs),
             batch_size=self.options.batch_train,
+            chunk=self.context.chunk(),
             augmentation=self.context.augmentation,
             seeds=[derive_seed(self.context.generators.seed, "train", step.step)],
         )

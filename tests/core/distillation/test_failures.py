@@ -16,6 +16,7 @@ from limbeck.matching.feature import FeatureEngine
 from limbeck.matching.gradient import GradientEngine
 from limbeck.plugins import load_files
 from limbeck.runs import Listener, resumed_config, run
+from limbeck.training.single import Training
 
 BROKEN = """
     import torch
@@ -191,6 +192,26 @@ def test_out_of_memory_halves_the_chunk_and_computes_the_update_again(case, erro
     assert [len(each.changes) for each in news] == [int(each.step > change["step"]) for each in news]
 
 
+@pytest.mark.parametrize("on", ["synthetic", "real"])
+def test_out_of_memory_between_steps_cuts_the_training_and_moves_nothing_twice(on, tiny, monkeypatch, tmp_path):
+    source = {"name": "inner", "outer": 3, "inner": 2, "on": on, "real_images": 30, "batch_train": 10}
+    config = tiny("dc", ipc=2, source=source)
+    undisturbed = run(config).synthetic
+    original, steps = Training.advance, []
+
+    def advance(training):
+        original(training)
+        steps.append(training.settings.chunk)
+        if len(steps) == 9:
+            raise OUT_OF_MEMORY[1]
+
+    monkeypatch.setattr(Training, "advance", advance)
+    disturbed = run(config).synthetic
+    torch.testing.assert_close(disturbed.images, undisturbed.images, rtol=1e-5, atol=1e-5)
+    assert steps[8] is None
+    assert steps[9] is not None
+
+
 def test_smaller_chunk_is_kept_when_the_run_is_resumed(tiny, distil_until, monkeypatch, tmp_path):
     config = tiny("dm", ipc=2, execution={"chunk": 8})
     with monkeypatch.context() as patch:
@@ -205,7 +226,7 @@ def test_smaller_chunk_is_kept_when_the_run_is_resumed(tiny, distil_until, monke
 def test_memory_for_not_even_one_image_is_one_line(tiny, monkeypatch, tmp_path):
     Scarce(monkeypatch, FeatureEngine, range(1, 99), OUT_OF_MEMORY[0])
     with pytest.raises(
-        LimbeckError, match=r"one image a pass at step 1\. Lower data\.batch_real.*after 1 steps is kept"
+        LimbeckError, match=r"at step 1, even for one image a pass\. Lower data\.batch_real.*after 1 steps is kept"
     ):
         run(tiny("dm"), folder=tmp_path)
 
