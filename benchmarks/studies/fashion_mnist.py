@@ -52,6 +52,7 @@ STUDIES = {
     "dm-long": Study("dm", 10, 4000, (0,)),
     "dc-short": Study("dc", 1, 300, (0, 1)),
     "dc-long": Study("dc", 1, 2500, (0,)),
+    "dc-ten-minutes": Study("dc", 1, 3750, (0,)),
 }
 
 
