@@ -219,7 +219,7 @@ def test_changes_of_the_plan_are_told_once(shown):
 def test_the_best_of_quick_trials_counts(pauses, quick, trials, monkeypatch):
     taken = []
 
-    def trial(parts, engine, *, advance):
+    def trial(parts, *, advance):
         taken.append(advance)
         time.sleep(pauses[len(taken) - 1])
 
