@@ -13,8 +13,8 @@ from limbeck.matching import Chunks
 
 NAME = "plan.json"
 
-CPU_BLOCK = 32 << 20
-"""Largest activation, in bytes, that the CPU allocator reuses without page faults."""
+CPU_BLOCK = 16 << 20
+"""Largest activation, in bytes, of a pass on a CPU: well inside what the allocator reuses without page faults (32 MiB)."""
 
 STACKED_IMAGES = {"cpu": 16, "cuda": 4096}
 """Images up to which groups share a pass in gradient matching. On a CPU that pays for a few images a group only."""
