@@ -46,7 +46,7 @@ RENAMED = {
 }
 INSIDE = {
     "dc": [
-        moment("function", "limbeck.training.single:Training.advance", [9]),
+        moment("function", "limbeck.training.single:Training.advance", [11]),
         moment("function", "limbeck.distillation.parameters:SyntheticParameters.move", [6]),
         moment("half_row", 2),
     ],
