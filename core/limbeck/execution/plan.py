@@ -14,7 +14,7 @@ from limbeck.matching import Chunks
 NAME = "plan.json"
 
 CPU_BLOCK = 16 << 20
-"""Largest activation, in bytes, of a pass on a CPU: well inside what the allocator reuses without page faults (32 MiB)."""
+"""Largest activation of a pass on a CPU, in bytes: well inside what the allocator reuses without page faults."""
 
 STACKED_IMAGES = {"cpu": 16, "cuda": 4096}
 """Images up to which groups share a pass in gradient matching. On a CPU that pays for a few images a group only."""
