@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import textwrap
 
@@ -11,41 +10,15 @@ import pytest
 LIMIT = 20.0
 """Seconds that a test, or what it sets up, may take without being marked slow."""
 
-_began = pytest.StashKey[float]()
-
-
-def _busy_seconds():
-    """Return the processor time of this process and of its finished children."""
-    return sum(os.times()[:4])
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup(item):
-    """Note where the set-up starts."""
-    item.stash[_began] = _busy_seconds()
-    return (yield)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
-    """Note where the test starts."""
-    item.stash[_began] = _busy_seconds()
-    return (yield)
-
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Fail what takes longer than the limit, so that nobody waits for a test unawares.
-
-    A test that was busy less than half the limit was kept waiting by other work on the machine, and gets three times
-    as long.
-    """
+    """Fail what takes longer than the limit, so that nobody waits for a test unawares."""
     report = yield
-    limit = LIMIT if _busy_seconds() - item.stash.get(_began, 0.0) > LIMIT / 2 else 3 * LIMIT
-    if report.passed and report.duration > limit and item.get_closest_marker("slow") is None:
+    if report.passed and report.duration > LIMIT and item.get_closest_marker("slow") is None:
         report.outcome = "failed"
         report.longrepr = (
-            f"{item.nodeid} took {report.duration:.1f} s ({report.when}), and the limit is {limit:g} s. "
+            f"{item.nodeid} took {report.duration:.1f} s ({report.when}), and the limit is {LIMIT:g} s. "
             "Make it faster, or mark it with @pytest.mark.slow."
         )
     return report
