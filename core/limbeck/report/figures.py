@@ -11,8 +11,8 @@ from limbeck.evaluation.rows import Evaluation
 
 LABELS = {
     "synthetic": "Synthetic set",
-    "random": "Random, equal ipc",
-    "random_bytes": "Random, equal bytes",
+    "random": "Random, same ipc",
+    "random_bytes": "Random, same bytes",
     "whole": "Whole training set",
 }
 """How the rows of an evaluation are called in the page."""

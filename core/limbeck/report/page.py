@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-import limbeck
 from limbeck.evaluation.rows import Evaluation
 from limbeck.files import write_atomic
 from limbeck.report import figures
 from limbeck.report.gallery import gallery
 from limbeck.report.run import Run, read_run
+from limbeck.report.template import fill
 
 FILE = "report.html"
 
@@ -45,20 +44,12 @@ def write_report(folder: Path) -> Path:
 
 def render(run: Run) -> str:
     """Return the page as HTML; every text of the run is escaped."""
-    environment = Environment(
-        loader=PackageLoader("limbeck.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters |= figures.FILTERS
     synthetic = figures.find(run.rows, "synthetic")
     random = figures.find(run.rows, "random", like=synthetic)
-    return environment.get_template("report.html.j2").render(
+    return fill(
+        "report.html.j2",
         run=run,
         set=run.synthetic,
-        version=limbeck.__version__,
         title=_title(run),
         headline=_headline(run, synthetic, random),
         labels=figures.LABELS,
