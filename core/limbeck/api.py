@@ -8,7 +8,7 @@ from typing import Any
 
 from limbeck.config import merge
 from limbeck.configure import configure
-from limbeck.data import DataSpec, load_dataset
+from limbeck.data import DataSet, DataSpec, load_dataset
 from limbeck.errors import UsageError
 from limbeck.evaluation import Evaluation, Protocol, Recipe, evaluate_set
 from limbeck.execution.device import resolve_device
@@ -114,8 +114,10 @@ def evaluate(
     found = synthetic if isinstance(synthetic, SyntheticSet) else SyntheticSet.load(synthetic)
     place = resolve_device(device)
     recipe = chosen_recipe(found, protocol, network)
-    named = real_name(found) if data is None else data
-    real = load_dataset(named, data_root=data_root, device=place, seed=seed)
+    if data is None:
+        real = real_data(found, data_root=data_root, device=place)
+    else:
+        real = load_dataset(data, data_root=data_root, device=place, seed=seed)
     return evaluate_set(found, real, recipe, networks=networks, seed=seed, device=place)
 
 
@@ -129,8 +131,12 @@ def name_of(data: Any) -> str:
     return spec.name if isinstance(spec, DataSpec) else CUSTOM
 
 
-def real_name(synthetic: SyntheticSet) -> str:
-    """Return the name of the real data a set stands for.
+def real_data(synthetic: SyntheticSet, **settings: Any) -> DataSet:
+    """Load the real data a set stands for: the same part of them, drawn by the same seed.
+
+    Args:
+        synthetic: the set.
+        **settings: as of ``load_dataset``: where the files lie, and the device.
 
     Raises:
         UsageError: they were given in memory and have no name.
@@ -140,7 +146,9 @@ def real_name(synthetic: SyntheticSet) -> str:
             "this set was distilled from images given in Python, which have no name. Type --data NAME, or "
             "limbeck.evaluate(set, data) in Python."
         )
-    return synthetic.spec.name
+    source = synthetic.provenance.get("data", {"name": synthetic.spec.name})
+    seed = synthetic.provenance.get("settings", {}).get("seed", 0)
+    return load_dataset(source, seed=seed, **settings)
 
 
 def chosen_recipe(synthetic: SyntheticSet, protocol: str | Mapping[str, Any] | None, network: str | None) -> Recipe:

@@ -30,8 +30,36 @@ class Spec(BaseModel):
         return dict(self.model_extra or {})
 
 
-class DataSection(Options):
-    """The real data and how much of it each step sees."""
+class View(Options):
+    """Which part of a data set is used, and what networks see of it."""
+
+    classes: tuple[int | str, ...] | None = Field(
+        None, description="keep these classes only, by number or name; they are numbered anew in this order"
+    )
+    imbalance: float | None = Field(
+        None, ge=1, description="largest class over smallest: training classes shrink exponentially, the first stays"
+    )
+    max_per_class: int | None = Field(None, ge=1, description="keep at most this many training images a class")
+    preprocessing: Literal["standard", "zca"] = Field(
+        "standard", description="mean and std of each channel, or ZCA whitening fitted on the training images"
+    )
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, value: tuple[int | str, ...] | None) -> tuple[int | str, ...] | None:
+        chosen = value or ()
+        twice = [each for position, each in enumerate(chosen) if each in chosen[:position]]
+        if twice:
+            raise ValueError(f"names class {twice[0]!r} twice")
+        if value is not None and len(chosen) < 2:
+            raise ValueError("needs 2 classes or more")
+        return value
+
+
+class DataSection(View):
+    """The real data, by name with options of its own, and how much of it each step sees."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -39,8 +67,16 @@ class DataSection(Options):
         return {"name": value} if isinstance(value, str) else value
 
     name: str = Field("digits", description="registered data set")
-    max_per_class: int | None = Field(None, ge=1, description="keep at most this many training images a class")
     batch_real: int = Field(256, ge=1, description="real images a class in each step")
+
+    def options(self) -> dict[str, Any]:
+        """Return the options of the data set itself (checked when it is created)."""
+        return dict(self.model_extra or {})
+
+    def source(self) -> dict[str, Any]:
+        """Return what ``load_dataset`` needs to find the same images: name, options, and the view on them."""
+        settings = self.model_dump(mode="json", exclude_defaults=True, exclude={"batch_real"})
+        return {"name": self.name, **settings}
 
 
 class InitSection(Options):

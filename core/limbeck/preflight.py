@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from limbeck.config import RunConfig, Spec
+from limbeck.config import DataSection, RunConfig, Spec
 from limbeck.entries import singular
-from limbeck.errors import UnknownNameError
+from limbeck.errors import UnknownNameError, UsageError, closest
 from limbeck.evaluation import Recipe
+from limbeck.options import parse
 from limbeck.plugins import registry
 
 
@@ -34,11 +35,28 @@ def check_names(config: RunConfig, recipe: Recipe, data: Any = None) -> None:
         ("label_projectors", config.labels),
         ("augmentations", recipe.augmentation),
         ("executors", config.execution.executor),
-        ("datasets", config.data.name if data is None else None),
     ]
+    if data is None:
+        check_data(config.data)
     for kind, spec in named:
         if spec is not None:
             registry().create(kind, spec.model_dump() if isinstance(spec, Spec) else spec)
+
+
+def check_data(section: DataSection) -> None:
+    """Refuse an unknown data set, or a key of the section ``data`` that neither it nor the section has.
+
+    Raises:
+        UsageError: names it, and the closest that there is.
+    """
+    cls, variant = registry().load("datasets", section.name)
+    known = [*DataSection.model_fields, *cls.Options.model_fields]
+    for key in section.options():
+        if key not in known:
+            near = closest(key, known)
+            guess = f" Did you mean '{near}'?" if near else ""
+            raise UsageError(f"unknown option 'data.{key}'.{guess} Known for '{section.name}': {', '.join(known)}.")
+    parse(cls.Options, {**variant, **section.options()}, "data")
 
 
 def check_installed(recipe: Recipe, provenance: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from safetensors.torch import save as pack_tensors
 from limbeck.config import CHANGEABLE, RunConfig, build, flatten, merge, read_yaml
 from limbeck.configure import configure
 from limbeck.data import DataSet, load_dataset
+from limbeck.data.views import split_view
 from limbeck.distillation import checkpoint, log
 from limbeck.distillation.result import distilled_set, recipe_of, selected_set
 from limbeck.distillation.run import Interrupted, Progress, distil, total_steps
@@ -103,11 +104,12 @@ def run(
         kept = Kept() if folder is None else stack.enter_context(_claimed(folder, config, resume))
         threads = section.threads or (kept.plan.threads if kept.plan else None)
         stack.enter_context(compute_settings(device, threads=threads, deterministic=section.deterministic))
+        named, view = split_view(config.data.source())
         dataset = load_dataset(
-            config.data.name if data is None else data,
+            named if data is None else data,
+            **view,
             data_root=data_root,
             download=download,
-            max_per_class=config.data.max_per_class,
             device=device,
             seed=config.seed,
         )
@@ -203,7 +205,7 @@ def _run(
             info = _with_plan(info, parts, first)
             hooks.before_run(info)
             loop = distil(parts, folder=folder, hooks=hooks, report=listener.progress, start=kept.start)
-            synthetic, steps = distilled_set(config, parts, loop.step, loop.seconds), loop.step
+            synthetic, steps = distilled_set(config, parts, loop.step, loop.seconds, loop.growth), loop.step
         rows = _keep_and_measure(config, data, synthetic, folder, cache, listener)
     except BaseException as error:
         hooks.on_run_error(info, error)

@@ -51,7 +51,7 @@ def evaluate(
 
     Finished networks are kept in FOLDER/networks, so a second call trains only what is new.
     """
-    from limbeck.api import chosen_recipe, real_name
+    from limbeck.api import chosen_recipe, real_data
     from limbeck.cli.distill import cache_folder
     from limbeck.cli.screen import Screen
     from limbeck.config import RunConfig, Spec, assignments
@@ -71,7 +71,8 @@ def evaluate(
     place = resolve_device(device)
     if place.type == "cpu":
         keep_freed_memory()
-    real = load_dataset(data or real_name(synthetic), data_root=data_root, download=download, device=place)
+    where = {"data_root": data_root, "download": download, "device": place}
+    real = real_data(synthetic, **where) if data is None else load_dataset(data, **where)
     config = RunConfig.model_validate(
         {
             "selector": {"name": "random"},

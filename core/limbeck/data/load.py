@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from limbeck.data.checks import check_classes
+from limbeck.config import View
 from limbeck.data.dataset import DataSet, RawData
 from limbeck.data.read import Part, is_pair, read_part
 from limbeck.data.real import RealData
 from limbeck.data.spec import DataSpec
-from limbeck.errors import UsageError
+from limbeck.data.views import choose, split_view, view_of
+from limbeck.options import parse
 from limbeck.seeding import generator
 
 ROOT_VARIABLE = "LIMBECK_DATA"
@@ -27,39 +29,49 @@ def load_dataset(
     *,
     data_root: str | Path | None = None,
     download: bool = False,
+    classes: Sequence[int | str] | None = None,
+    imbalance: float | None = None,
     max_per_class: int | None = None,
+    preprocessing: Literal["standard", "zca"] | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
 ) -> DataSet:
-    """Return a validated data set, whole, as bytes on ``device``.
+    """Return a validated data set, whole or the part asked for, as bytes on ``device``.
 
     Args:
-        data: a registered name (or a mapping of ``name`` and options); a torch Dataset or a tuple
-            ``(images, labels)``, of which a fifth of every class becomes the test part; a pair of such
-            parts, training first; a ``RawData``; a ``DataSet``, which is moved to ``device``.
+        data: a registered name, or a mapping of ``name``, options of the data set and the view's settings below; a
+            torch Dataset or a tuple ``(images, labels)``, of which a fifth of every class becomes the test part; a pair
+            of such parts, training first; a ``RawData``; a ``DataSet``, which is moved to ``device``.
         data_root: folder of the files; the variable LIMBECK_DATA when None, then ``data``.
         download: fetch missing files; without it nothing is asked of the network.
-        max_per_class: keep at most this many training images of each class, chosen by ``seed``.
+        classes: keep these classes, by number or name, numbered anew in this order.
+        imbalance: largest over smallest training class: class c keeps n_max * imbalance^(-c / (C - 1)) images.
+        max_per_class: keep at most this many training images of each class.
+        preprocessing: ``"standard"`` (mean and std, the default) or ``"zca"``.
         device: where images are kept.
         dtype: of normalised images.
-        seed: decides the test part and ``max_per_class``, nothing else.
+        seed: decides the test part and which images a view keeps, nothing else.
 
     Raises:
         DataError: files missing or damaged, or images and labels that cannot be used.
-        UsageError: an unknown name, or ``max_per_class`` below 1.
+        UsageError: an unknown name or class, or a setting out of its range.
     """
-    if max_per_class is not None and max_per_class < 1:
-        raise UsageError(f"max_per_class is {max_per_class}; keep at least 1 image of each class.")
+    asked = {
+        "classes": classes,
+        "imbalance": imbalance,
+        "max_per_class": max_per_class,
+        "preprocessing": preprocessing,
+    }
+    viewed: dict[str, Any] = {}
+    if isinstance(data, Mapping):
+        data, viewed = split_view(data)
+    view = parse(View, {**viewed, **{key: value for key, value in asked.items() if value is not None}}, "data")
     if isinstance(data, DataSet):
         found = DataSet(data.spec, data.train.to(device, dtype), data.test.to(device, dtype))
     else:
         found = _on_device(_raw(data, data_root, download, seed), device, dtype)
-    if max_per_class is None:
-        return found
-    labels, rng = found.train.labels.cpu(), generator(seed, "data", "max_per_class")
-    kept = _choose(labels, lambda size: min(size, max_per_class), rng)
-    return DataSet(found.spec, found.train.subset(kept.to(found.train.device)), found.test)
+    return view_of(found, view, seed)
 
 
 def default_root() -> Path:
@@ -119,16 +131,7 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
 
 def _split(whole: Part, seed: int) -> tuple[Part, Part]:
     """Set a fifth of every class aside as the test part; a class of one image keeps it for training."""
-    chosen = _choose(whole.labels, lambda size: round(size * TEST_SHARE), generator(seed, "data", "split"))
+    chosen = choose(whole.labels, lambda _, size: round(size * TEST_SHARE), generator(seed, "data", "split"))
     is_test = torch.zeros(len(whole.labels), dtype=torch.bool)
     is_test[chosen] = True
     return whole.at(~is_test), whole.at(is_test)
-
-
-def _choose(labels: Tensor, count: Callable[[int], int], rng: torch.Generator) -> Tensor:
-    """Draw ``count(size)`` images of every class without replacement; indices ascend."""
-    chosen = []
-    for members in torch.split(labels.argsort(stable=True), torch.bincount(labels).tolist()):
-        order = torch.randperm(len(members), generator=rng)
-        chosen.append(members[order[: count(len(members))]])
-    return torch.cat(chosen).sort().values

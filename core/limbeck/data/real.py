@@ -54,7 +54,6 @@ class RealData:
         counts = torch.bincount(self.group, minlength=spec.num_classes if group is None else 0)
         self.group_sizes: list[int] = counts.tolist()
         self._by_group = torch.split(self.group.argsort(stable=True), self.group_sizes)
-        self._mean, self._std = spec.statistics(device, dtype)
         self._digest = ""
 
     def __len__(self) -> int:
@@ -70,14 +69,14 @@ class RealData:
         return self._by_group[group]
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Return (pixels - mean) / std of images [n, ch, h, w], uint8 or float in [0, 1]."""
+        """Return what networks see of pixels [n, ch, h, w], uint8 or float in [0, 1]: see ``DataSpec.normalise``."""
         pixels = images.to(self.dtype)
         pixels = pixels / 255 if images.dtype == torch.uint8 else pixels
-        return (pixels - self._mean) / self._std
+        return self.spec.normalise(pixels)
 
     def denormalise(self, images: Tensor) -> Tensor:
-        """Return pixels in [0, 1] of normalised images [n, ch, h, w]; what lies outside is clamped."""
-        return torch.clamp(images * self._std + self._mean, 0, 1)
+        """Return pixels in [0, 1] of what networks see, [n, ch, h, w]; what lies outside is clamped."""
+        return self.spec.denormalise(images).clamp(0, 1)
 
     def sample(self, group: int, n: int, generator: torch.Generator) -> Tensor:
         """Draw images of one group without replacement.
@@ -123,6 +122,11 @@ class RealData:
             dtype=self.dtype,
             group=group,
         )
+
+    def seen_as(self, spec: DataSpec) -> RealData:
+        """Return the same images as networks see them under another specification."""
+        group = None if self.group is self.labels else self.group
+        return RealData(self.images, self.labels, spec, device=self.device, dtype=self.dtype, group=group)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> RealData:
         """Return this set on another device or in another type of normalised images; itself when nothing changes."""

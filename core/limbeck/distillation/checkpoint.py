@@ -31,12 +31,14 @@ class Position:
         seconds: time spent distilling so far.
         identity: the settings that must not change between the parts of one run.
         data: digest of the real training images.
+        growth: bytes by which distilling grew memory at most, or None where that is not known.
     """
 
     step: int
     seconds: float
     identity: dict[str, Any]
     data: str
+    growth: int | None = None
 
 
 def save(folder: Path, position: Position, tensors: dict[str, Tensor]) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -69,17 +69,17 @@ class SyntheticParameters:
         leaf.register_post_accumulate_grad_hook(add)  # type: ignore[no-untyped-call]
         return leaf
 
-    def move(self, limits: tuple[Tensor, Tensor]) -> None:
+    def move(self, clamp: Callable[[Tensor], Tensor]) -> None:
         """Apply the gradients left on everything learned, then clear them.
 
         Args:
-            limits: normalised values of black and of white per channel, [ch, 1, 1] each, for clamping.
+            clamp: returns images [n, ch, h, w] with their pixels brought into the range of real ones.
         """
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         if self._section.clamp:
             with torch.no_grad():
-                self.images.clamp_(*limits)
+                self.images.copy_(clamp(self.images))
 
     def update_average(self) -> None:
         """Move the running average of the images, once a step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from limbeck.config import RunConfig
@@ -9,6 +10,7 @@ from limbeck.data import DataSet
 from limbeck.distillation.setup import Parts
 from limbeck.errors import UsageError
 from limbeck.evaluation import Protocol, Recipe
+from limbeck.execution.memory import PeakGrowth
 from limbeck.plugins import registry
 from limbeck.seeding import Generators
 from limbeck.synthetic import SyntheticSet
@@ -30,7 +32,9 @@ def selected_set(config: RunConfig, data: DataSet) -> SyntheticSet:
     if spec is None:
         raise UsageError("nothing to do: this configuration has neither a matcher nor a selector.")
     selector = registry().create("selectors", spec.model_dump())
+    memory, started = PeakGrowth(data.train.device), time.perf_counter()
     chosen = selector.select(data.train, config.ipc, Generators(config.seed, data.train.device).init)
+    spent = time.perf_counter() - started
     return SyntheticSet(
         images=chosen.images.float().cpu(),
         labels=chosen.labels.cpu(),
@@ -39,11 +43,13 @@ def selected_set(config: RunConfig, data: DataSet) -> SyntheticSet:
         spec=data.spec,
         storage=config.storage,
         recipe=recipe_of(config).to_dict(),
-        provenance=_provenance(config, 0, 0.0),
+        provenance=_provenance(config, 0, spent, memory.bytes),
     )
 
 
-def distilled_set(config: RunConfig, parts: Parts, steps: int, seconds: float) -> SyntheticSet:
+def distilled_set(
+    config: RunConfig, parts: Parts, steps: int, seconds: float, growth: int | None = None
+) -> SyntheticSet:
     """Return the finished set, with everything a student needs."""
     parameters = parts.parameters
     state = {f"label_projectors.{parts.projector.name}.{k}": v.cpu() for k, v in parts.projector.state_dict().items()}
@@ -58,12 +64,12 @@ def distilled_set(config: RunConfig, parts: Parts, steps: int, seconds: float) -
         spec=parts.data.spec,
         storage=config.storage,
         recipe=recipe_of(config).to_dict(),
-        provenance=_provenance(config, steps, seconds),
+        provenance=_provenance(config, steps, seconds, growth),
         component_state={**state, **formed},
     )
 
 
-def _provenance(config: RunConfig, steps: int, seconds: float) -> dict[str, Any]:
+def _provenance(config: RunConfig, steps: int, seconds: float, growth: int | None) -> dict[str, Any]:
     trained_with = recipe_of(config).augmentation
     used = [
         ("label_projectors", config.labels.name),
@@ -77,10 +83,12 @@ def _provenance(config: RunConfig, steps: int, seconds: float) -> dict[str, Any]
     entries = [registry().entry(kind, name) for kind, name in dict.fromkeys(used)]
     return {
         "method": config.method,
+        "data": config.data.source(),
         "settings": config.identity(),
         "deviations": list(config.deviations),
         "steps": steps,
         "seconds": round(seconds, 3),
+        "growth": growth,
         "plugins": [
             {"kind": e.kind, "name": e.name, "distribution": e.distribution, "version": e.version} for e in entries
         ],

@@ -22,6 +22,7 @@ from limbeck.distillation.log import LossLog
 from limbeck.distillation.setup import Parts
 from limbeck.errors import DivergenceError, LimbeckError
 from limbeck.events import CheckpointInfo
+from limbeck.execution.memory import PeakGrowth
 from limbeck.lifecycle import Lifecycle
 from limbeck.matching import StepContext
 from limbeck.networks import State
@@ -86,9 +87,8 @@ class Loop:
     ) -> None:
         self.parts, self.folder, self.hooks, self.report = parts, folder, hooks, report
         self.step, self.seconds = 0, 0.0
+        self.growth: int | None = None
         self.total = total_steps(parts.config.budget, parts.source.num_outer)
-        mean, std = parts.data.spec.statistics(parts.network.device)
-        self._range = (-mean / std, (1 - mean) / std)
         self._stop = threading.Event()
         self._kept: int | None = None
 
@@ -100,7 +100,7 @@ class Loop:
         parts.source.load_state_dict(checkpoint.split(placed, "source"))
         parts.matcher.load_state_dict(checkpoint.split(placed, "matcher"))
         parts.generators.load_state_dict(checkpoint.split(placed, "generators"))
-        self.step, self.seconds = position.step, position.seconds
+        self.step, self.seconds, self.growth = position.step, position.seconds, position.growth
         self._kept = position.step
 
     def run(self) -> None:
@@ -112,6 +112,7 @@ class Loop:
             Interrupted: a signal asked to stop; the checkpoint is on disk.
         """
         self.log = LossLog(self.folder, self.step)
+        self._memory = None if self.folder is None else PeakGrowth(self.parts.network.device)
         self._started, self._saved = time.perf_counter() - self.seconds, time.perf_counter()
         with self._signals():
             while not self._finished():
@@ -138,7 +139,7 @@ class Loop:
         losses = []
         for part in [groups] if joint else [[group] for group in groups]:
             losses.append(self._in_memory(partial(self._gradients, batches, state, step, part), state))
-            parts.parameters.move(self._range)
+            parts.parameters.move(parts.data.spec.clamp)
         parts.parameters.update_average()
         if parts.headroom is not None:
             parts.headroom.keep()
@@ -225,7 +226,8 @@ class Loop:
             if name.startswith(LEARNED) and not torch.isfinite(tensor).all():
                 raise DivergenceError(f"'{name}' stopped being finite by step {self.step - 1}. {self._hint()}")
         digest = parts.data.train.digest()
-        position = checkpoint.Position(self.step, self.seconds, parts.config.identity(), digest)
+        self.growth = max(filter(None, (self.growth, self._memory and self._memory.bytes)), default=None)
+        position = checkpoint.Position(self.step, self.seconds, parts.config.identity(), digest, self.growth)
         path = checkpoint.save(self.folder, position, tensors)
         self._saved, self._kept = time.perf_counter(), self.step
         if self.hooks is not None:

@@ -71,7 +71,7 @@ def _from_file(config: RunConfig, real: RealData) -> Start:
         )
     order, device = stored.group.argsort(stable=True), real.device
     unit = stored.unit()[order].to(device)
-    same = stored.spec.mean == real.spec.mean and stored.spec.std == real.spec.std
+    same = stored.spec.sees_like(real.spec)
     images = stored.normalised()[order].to(device) if same else real.normalise(unit)
     labels = stored.labels.softmax(1) if stored.label_kind == "logits" else stored.labels
     return images.to(real.dtype), labels[order].to(device), stored.group[order].to(device)

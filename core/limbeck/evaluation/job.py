@@ -17,8 +17,8 @@ from limbeck.plugins import registry
 from limbeck.synthetic import Formation, LabelProjector, ProjectorContext
 from limbeck.training import Epochs, Samples, TrainData, fit
 
-PROJECTOR, FORMATION = "projector.", "formation."
-"""Prefixes of the tensors among a job's that are the label projector's and the formation's own."""
+PROJECTOR, FORMATION, PREPROCESSING = "projector.", "formation.", "preprocessing."
+"""Prefixes of the tensors among a job's that are the label projector's, the formation's and the data's own."""
 
 
 def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -35,7 +35,10 @@ def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
         ``accuracy`` in [0, 1], ``per_class`` (None where the test set has none), ``loss``, ``seconds``.
     """
     began = time.perf_counter()
-    recipe, spec = Recipe.from_dict(config["recipe"]), DataSpec.from_dict(config["spec"])
+    recipe, spec = (
+        Recipe.from_dict(config["recipe"]),
+        DataSpec.from_dict(config["spec"], _under(PREPROCESSING, tensors)),
+    )
     device = torch.device(config["device"])
     network = build_network(recipe.network, spec, device)
     train = _training_data(recipe, spec, tensors, device)
@@ -52,7 +55,7 @@ def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
             budget=Epochs(recipe.epochs),
             batch_size=recipe.batch_size,
             optimiser=recipe.optimiser,
-            schedule=recipe.schedule,
+            schedule=recipe.course,
             augmentation=_augmentation(recipe, spec),
             dtype=getattr(torch, config["precision"]),
             eval_sets={"test": test},

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from limbeck.data import DataSpec, RealData
 from limbeck.errors import UsageError
-from limbeck.evaluation.job import FORMATION, PROJECTOR
+from limbeck.evaluation.job import FORMATION, PREPROCESSING, PROJECTOR
 from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.rows import Evaluation
 from limbeck.execution.executors import Executor, Job, Result
@@ -144,6 +144,7 @@ class Measurement:
                 "test_labels": self.test.labels,
                 **{PROJECTOR + key: value for key, value in material.projector.items()},
                 **{FORMATION + key: value for key, value in material.formation.items()},
+                **{PREPROCESSING + key: value for key, value in material.spec.tensors().items()},
             },
             name=f"{trial.label}, network {network + 1} of {trial.networks}",
         )

@@ -27,6 +27,8 @@ from limbeck.synthetic.sets import SyntheticSet
 FORMAT = "limbeck-synthetic-set"
 VERSION = 1
 TENSORS, MANIFEST, PREVIEW = "synthetic.safetensors", "manifest.json", "preview.png"
+PREPROCESSING = "preprocessing."
+"""Prefix of the tensors that the data's specification needs: a whitening matrix travels with the images."""
 
 
 def save(synthetic: SyntheticSet, folder: Path) -> Path:
@@ -36,6 +38,7 @@ def save(synthetic: SyntheticSet, folder: Path) -> Path:
         "labels": synthetic.stored_labels(),
         "group": synthetic.group,
         **synthetic.component_state,
+        **{PREPROCESSING + name: tensor for name, tensor in synthetic.spec.tensors().items()},
     }
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     manifest = manifest_of(synthetic, tensors)
@@ -145,7 +148,9 @@ def _check_manifest_file(path: Path, content: bytes) -> None:
 
 def _assemble(manifest: dict[str, Any], tensors: dict[str, Tensor]) -> SyntheticSet:
     try:
-        spec = DataSpec.from_dict(manifest["data"])
+        needed = [name for name in tensors if name.startswith(PREPROCESSING)]
+        preprocessing = {name.removeprefix(PREPROCESSING): tensors.pop(name) for name in needed}
+        spec = DataSpec.from_dict(manifest["data"], preprocessing)
         images, labels = tensors.pop("images"), tensors.pop("labels")
         return SyntheticSet(
             images=images.float() / 255 if images.dtype == torch.uint8 else images.float(),

@@ -29,7 +29,7 @@ class SyntheticSet:
             unless ``storage`` is float32.
         group: which group each image belongs to, int64 [n]; the class unless groups were given.
         spec: the real data set's shape, classes, mean and standard deviation.
-        space: ``normalised`` with the mean and deviation of ``spec``, or ``unit`` = [0, 1].
+        space: ``normalised`` as ``spec`` does it (mean and deviation, or whitening), or ``unit`` = [0, 1].
         storage: number format on disk; also what its bytes are counted in.
         label_kind: what ``labels`` hold.
         recipe: how to train on the set: network, augmentation, optimiser, epochs, label projector, formation.
@@ -90,7 +90,7 @@ class SyntheticSet:
 
     @property
     def bytes(self) -> int:
-        """What the set costs to keep: images as stored, labels, and component tensors.
+        """What the set costs to keep: images as stored, labels, and component tensors; the preprocessing is not counted.
 
         A hard label is one byte (two above 256 classes); a soft label is one number a class, in ``storage``
         but never below float16.
@@ -110,19 +110,16 @@ class SyntheticSet:
             images = images / 255
         elif self.space == "normalised":
             return images
-        mean, std = self.spec.statistics()
-        return (images - mean) / std
+        return self.spec.normalise(images)
 
     def unit(self) -> Tensor:
         """Return the images for the eye: float32 in [0, 1], values outside clipped."""
-        mean, std = self.spec.statistics()
-        return (self.normalised() * std + mean).clamp(0, 1)
+        return self.spec.denormalise(self.normalised()).clamp(0, 1)
 
     def stored_images(self) -> Tensor:
         """Return the images in their storage format (uint8 holds 255 times the unit image, rounded)."""
         if self.storage == "uint8":
-            mean, std = self.spec.statistics()
-            unit = self.images if self.space == "unit" else self.images * std + mean
+            unit = self.images if self.space == "unit" else self.spec.denormalise(self.images)
             return (unit.clamp(0, 1) * 255).round().to(torch.uint8)
         return self.images.to(getattr(torch, self.storage))
 

@@ -189,7 +189,7 @@ def test_tensors_that_cannot_be_used_are_refused(data, message):
 
 
 def test_max_per_class_is_at_least_one():
-    with pytest.raises(UsageError, match="max_per_class is 0"):
+    with pytest.raises(UsageError, match="max_per_class' is 0"):
         load_dataset(pair(), max_per_class=0)
 
 
