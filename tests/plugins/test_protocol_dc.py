@@ -12,7 +12,7 @@ def protocol(**options):
 
 def rates(recipe):
     """The learning rate of each pass."""
-    schedule = recipe.schedule
+    schedule = recipe.course
     return [recipe.lr * schedule.scale(done, recipe.epochs) for done in range(recipe.epochs)]
 
 

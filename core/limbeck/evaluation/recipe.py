@@ -3,37 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from limbeck.errors import UsageError
 from limbeck.options import Options, parse
-from limbeck.training import StepSchedule
+from limbeck.training import Cosine, Schedule, StepSchedule
+
+SOFT_LOSSES = ("soft_ce", "kl")
+"""Losses that compare with probabilities, and that say nothing new about classes."""
+
+STORED_LABELS = {"name": "hard"}
+"""The label projector that hands out the labels stored with the set."""
 
 
 class Recipe(Options):
-    """How a network is trained on a set: everything but its seed."""
+    """How a network is trained on a set: everything but its seed.
+
+    What is not given is what version 1 of the format meant: a recipe written then reads as it was.
+    """
 
     network: str = Field(description="registered network, variants included")
     optimiser: Literal["sgd", "adam", "adamw"] = "sgd"
     lr: float = Field(0.01, gt=0, description="learning rate at the start")
+    lr_search: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (), description="rates tried on real training images kept aside; the best takes the place of lr"
+    )
+    learned_lr: float | None = Field(None, gt=0, description="rate that was learned together with the images")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of sgd")
     weight_decay: float = Field(5e-4, ge=0)
+    clip: float | None = Field(None, gt=0, description="largest L2 norm of the whole gradient")
+    loss: Literal["ce", "soft_ce", "kl", "mse"] = Field("ce", description="soft_ce and kl need soft labels")
+    temperature: float = Field(1.0, gt=0, description="divides the network's logits before the softmax")
     epochs: int = Field(ge=0, description="passes over the set, exactly")
+    schedule: Literal["step", "cosine"] = Field("step", description="course of the learning rate")
     milestones: tuple[int, ...] = Field((), description="finished passes after which lr is multiplied by factor")
     factor: float = Field(0.1, gt=0)
     reset_momentum: bool = Field(True, description="whether a milestone drops the momentum")
     batch_size: int = Field(256, ge=1)
+    evaluate_every: int = Field(0, ge=0, description="passes between two tests; 0: only after the last pass")
+    selection: Literal["last", "best"] = Field("last", description="the pass whose accuracy the protocol reports")
     augmentation: dict[str, Any] | None = Field(None, description="component by name, with its options")
-    labels: dict[str, Any] = Field({"name": "hard"}, description="label projector, likewise")
+    labels: dict[str, Any] = Field(STORED_LABELS, description="label projector, likewise")
     formation: dict[str, Any] = Field({"name": "identity"}, description="formation, likewise")
     made_with: str = Field("", description="network the set was made with, which a teacher is unless it names another")
     protocol: str = Field("", description="the protocol that set these numbers")
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if self.loss == "mse" and self.temperature != 1:
+            raise ValueError("loss mse compares logits and has no temperature: leave it at 1, or take loss kl")
+        if self.selection == "best" and not self.evaluate_every:
+            raise ValueError("selection best needs tests to choose from: give evaluate_every, passes between two")
+        return self
+
     @property
-    def schedule(self) -> StepSchedule:
+    def course(self) -> Schedule:
         """The learning rate's course as the trainer takes it."""
+        if self.schedule == "cosine":
+            return Cosine()
         return StepSchedule(self.milestones, self.factor, self.reset_momentum)
+
+    def check_labels(self, label_kind: str) -> None:
+        """Refuse a loss that the set's labels give nothing to.
+
+        Args:
+            label_kind: "hard", "probabilities" or "logits", the labels stored with the images.
+
+        Raises:
+            UsageError: the loss compares with probabilities, and the labels are classes.
+        """
+        if self.loss in SOFT_LOSSES and label_kind == "hard" and self.labels["name"] == STORED_LABELS["name"]:
+            raise UsageError(
+                f"loss '{self.loss}' compares with soft labels, but this set's labels are classes. "
+                "Take loss ce or mse, or let a teacher label the images: labels=teacher."
+            )
+
+    def for_classes(self) -> Recipe:
+        """Return the same training on real images with their classes: no formation, and no loss for soft labels."""
+        changes: dict[str, Any] = {"labels": STORED_LABELS, "formation": {"name": "identity"}}
+        if self.loss in SOFT_LOSSES:
+            changes |= {"loss": "ce", "temperature": 1.0}
+        return self.with_(**changes)
 
     def with_(self, **changes: Any) -> Recipe:
         """Return a copy with other values."""

@@ -6,7 +6,7 @@ import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,19 @@ class Evaluation:
         label: what they were trained on ("synthetic", "random", "random_bytes", "whole").
         protocol: name of the procedure that set the recipe's numbers.
         recipe: how each network was trained.
-        accuracies: of each network after its last epoch, in [0, 1].
+        accuracies: of each network after its last pass, in [0, 1]; ``mean`` and ``std`` are theirs.
         per_class: mean over networks for each class; NaN where the test set has none of it.
         bytes: what the set costs to keep, labels and label projector included.
         images: stored images.
         seconds: time spent training and testing, summed over networks.
         label_kind: "hard", "probabilities" or "logits": the labels stored with the images.
-        selection: the epoch that is reported; "last" is never chosen by test accuracy.
+        selection: which of the two the protocol reports, "last" or "best"; both are kept apart here.
+        best: of each network the highest of its tests, so chosen on the test set and optimistic; None where it was
+            tested only once.
+        tests: finished passes after which every network was tested; empty where that was only the last.
+        curves: accuracies at those passes, one list per network.
+        lr_searched: validation accuracy in [0, 1] of every rate tried, by the rate as text; empty where none was.
+        validation_images: real training images that the rates were compared on.
     """
 
     label: str
@@ -43,6 +49,11 @@ class Evaluation:
     seconds: float
     label_kind: str = "hard"
     selection: str = "last"
+    best: list[float] | None = None
+    tests: list[int] = field(default_factory=list)
+    curves: list[list[float]] = field(default_factory=list)
+    lr_searched: dict[str, float] = field(default_factory=dict)
+    validation_images: int = 0
 
     @property
     def networks(self) -> int:
@@ -65,6 +76,26 @@ class Evaluation:
         if self.networks < 2:
             return math.nan
         return statistics.stdev(self.accuracies) / math.sqrt(self.networks)
+
+    @property
+    def best_mean(self) -> float | None:
+        """Mean over networks of the best tests, or None; never to be set beside a ``mean`` without its note."""
+        return None if self.best is None else statistics.fmean(self.best)
+
+    @property
+    def best_std(self) -> float | None:
+        """Population standard deviation of the best tests, or None."""
+        return None if self.best is None else statistics.pstdev(self.best)
+
+    @property
+    def best_note(self) -> str:
+        """How the best was chosen, to be written wherever it is shown; empty where there is none."""
+        return "" if self.best is None else f"best of {len(self.tests)} tests on the test set, optimistic"
+
+    @property
+    def lr(self) -> float:
+        """Learning rate the networks were trained with, found by the search where there was one."""
+        return float(self.recipe["lr"])
 
     @property
     def labels(self) -> str:
@@ -92,7 +123,7 @@ class Evaluation:
         return cls(**fields)
 
 
-_DERIVED = ("networks", "mean", "std", "labels", "augmentation")
+_DERIVED = ("networks", "mean", "std", "best_mean", "best_std", "best_note", "lr", "labels", "augmentation")
 
 
 def save_rows(folder: Path, rows: Sequence[Evaluation]) -> None:

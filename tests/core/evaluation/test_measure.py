@@ -36,7 +36,7 @@ def test_a_network_is_one_call_of_the_trainer_with_its_own_seed(measure, synthet
         weight_decay=recipe.weight_decay,
         budget=Epochs(recipe.epochs),
         batch_size=recipe.batch_size,
-        schedule=recipe.schedule,
+        schedule=recipe.course,
     )
     row = measure(seed=5)
     assert row.accuracies == [accuracy(network, state, data.test).overall for state in direct.states]

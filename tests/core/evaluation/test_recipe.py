@@ -23,7 +23,7 @@ def test_a_recipe_survives_json():
 
 def test_the_schedule_is_the_trainers(recipe):
     changed = recipe.with_(milestones=(3, 5), factor=0.2, reset_momentum=False)
-    assert changed.schedule == StepSchedule((3, 5), 0.2, False)
+    assert changed.course == StepSchedule((3, 5), 0.2, False)
 
 
 @pytest.mark.parametrize(
