@@ -10,8 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from limbeck.data.checks import check_classes
 from limbeck.config import View
+from limbeck.data.checks import check_classes
 from limbeck.data.dataset import DataSet, RawData
 from limbeck.data.read import Part, is_pair, read_part
 from limbeck.data.real import RealData

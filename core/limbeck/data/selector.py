@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -23,16 +24,26 @@ class Selection:
         labels: classes int64 [n], or probabilities [n, C].
         group: int64 [n].
         index: where each image lies in the real set, int64 [n]; None when images are no exact copies.
+        features: what the images were compared by ("convnet-d3-w32-in, 10 epochs"); empty when by nothing.
     """
 
     images: Tensor
     labels: Tensor
     group: Tensor
     index: Tensor | None = None
+    features: str = ""
 
 
 class Selector(Component, ABC):
-    """Picks the same number of real images from every group."""
+    """Picks the same number of real images from every group.
+
+    Attributes:
+        cache: folder for what is worth keeping beyond one choice, such as a trained network; set by the caller.
+        on_epoch: told of finished and of all epochs while a network is trained; set by the caller.
+    """
+
+    cache: Path | None = None
+    on_epoch: Callable[[int, int], None] | None = None
 
     @abstractmethod
     def select(self, real: RealData, ipc: int, generator: torch.Generator) -> Selection:
@@ -62,9 +73,9 @@ def check_sizes(real: RealData, ipc: int) -> None:
             )
 
 
-def take(real: RealData, index: Tensor) -> Selection:
-    """Return the images at ``index`` (int64 [n], groups in order) as a selection."""
-    return Selection(real.take(index), real.labels[index], real.group[index], index)
+def take(real: RealData, index: Tensor, features: str = "") -> Selection:
+    """Return the images at ``index`` (int64 [n], groups in order) as a selection, chosen by ``features``."""
+    return Selection(real.take(index), real.labels[index], real.group[index], index, features)
 
 
 def draw(real: RealData, counts: Sequence[int], generator: torch.Generator) -> Tensor:

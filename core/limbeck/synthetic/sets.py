@@ -90,7 +90,7 @@ class SyntheticSet:
 
     @property
     def bytes(self) -> int:
-        """What the set costs to keep: images as stored, labels, and component tensors; the preprocessing is not counted.
+        """What the set costs to keep: images as stored, labels, and component tensors, not the preprocessing.
 
         A hard label is one byte (two above 256 classes); a soft label is one number a class, in ``storage``
         but never below float16.
