@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from limbeck.hookspecs import hookimpl
-from limbeck.options import Options
 
 if TYPE_CHECKING:
     from limbeck.api import distill, evaluate, load_dataset
+    from limbeck.options import Options
     from limbeck.synthetic import SyntheticSet
 
 __version__ = "0.1.0"
@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = ["Options", "SyntheticSet", "distill", "evaluate", "hookimpl", "load_dataset"]
 
 _LAZY = {
+    "Options": "limbeck.options",
     "SyntheticSet": "limbeck.synthetic",
     "distill": "limbeck.api",
     "evaluate": "limbeck.api",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from limbeck.errors import UsageError
@@ -15,9 +15,12 @@ class Component:
     Attributes:
         name: the name it was asked for by, set by the registry.
         options: validated settings, an instance of the nested ``Options`` class.
+        trial_options: what ``limbeck plugins check`` tries the component with, where its defaults would take long
+            or an option is required.
     """
 
     Options: ClassVar[type[OptionsBase]] = OptionsBase
+    trial_options: ClassVar[Mapping[str, Any]] = {}
     name: str = ""
 
     def __init__(self, options: Any = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -35,7 +36,13 @@ class Draw:
 
 
 class Augmentation(Component, ABC):
-    """A differentiable random transform of normalised images."""
+    """A random transform of normalised images.
+
+    Matching differentiates through it; set ``differentiable`` to False where that cannot be, as in transforms that
+    round pixels, which then serve training only.
+    """
+
+    differentiable: ClassVar[bool] = True
 
     @abstractmethod
     def draw(self, rows: int, generator: torch.Generator, *, one_op: bool = False) -> Draw:
