@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import sys
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from limbeck.errors import MissingExtraError, PluginError
+from limbeck.files import sha256
 
 DISTRIBUTION = "limbeck"
 _HERE = str(Path(__file__).parent) + os.sep
@@ -29,6 +31,7 @@ class Entry:
         paper: where it was published.
         method: for matchers: the method that ``--matcher NAME`` alone starts from.
         extra: the optional-dependency group that installs what the target needs.
+        facts: what listings show of it without importing it.
         plugin: the name of the plugin that offers it.
         distribution: the distribution that the plugin belongs to, or the file name of a loose plugin.
         version: the distribution's version, empty for a loose plugin.
@@ -42,6 +45,7 @@ class Entry:
     paper: str = ""
     method: str = ""
     extra: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
     plugin: str = ""
     distribution: str = ""
     version: str = ""
@@ -51,6 +55,12 @@ class Entry:
     def provider(self) -> str:
         """The distribution and its version."""
         return f"{self.distribution} {self.version}".rstrip()
+
+    @property
+    def revision(self) -> str:
+        """The distribution's version; for a loose file, which has none, a digest of its text."""
+        file = getattr(sys.modules.get(self.module), "__file__", None)
+        return self.version or (sha256(Path(file).read_bytes()) if file else "")
 
     @property
     def qualified(self) -> str:

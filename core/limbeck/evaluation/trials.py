@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,6 @@ from limbeck.evaluation.job import FORMATION, PREPROCESSING, PROJECTOR
 from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.rows import Evaluation
 from limbeck.execution.executors import Executor, Job, Result
-from limbeck.files import sha256
 from limbeck.plugins import registry
 from limbeck.seeding import derive_seed
 
@@ -159,12 +157,7 @@ def providers(recipe: Recipe) -> dict[str, str]:
     used += [("formations", recipe.formation["name"])]
     used += [("augmentations", recipe.augmentation["name"])] if recipe.augmentation else []
     entries = [registry().entry(kind, name) for kind, name in used]
-    return {entry.distribution: entry.version or _digest_of(entry.module) for entry in entries}
-
-
-def _digest_of(module: str) -> str:
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return sha256(Path(file).read_bytes()) if file else ""
+    return {entry.distribution: entry.revision for entry in entries}
 
 
 @dataclass
