@@ -13,7 +13,7 @@ without stopping the run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
@@ -40,6 +40,7 @@ class Register(Protocol):
         method: str = "",
         extra: str = "",
         hookspecs: str = "",
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         """Offer one component.
 
@@ -52,6 +53,7 @@ class Register(Protocol):
             method: for matchers: the method whose settings ``--matcher NAME`` alone starts from.
             extra: the optional-dependency group of the distribution that installs what the target needs.
             hookspecs: for applications: the module that declares the application's own kinds.
+            facts: what listings show of it without importing it; for data sets see ``register_datasets``.
         """
 
 
@@ -95,10 +97,13 @@ def register_commands(register: Register) -> None:
 def register_datasets(register: Register) -> None:
     """Offer data sets: real labelled images.
 
-    Called once per process; the return value is ignored; import nothing here.
+    Called once per process; the return value is ignored; import nothing here. ``limbeck data list`` shows what
+    ``facts`` say, each of which may be left out: ``shape`` ("3x32x32"), ``classes``, ``train`` and ``test`` (numbers
+    of images, which ``limbeck data check`` compares), ``files`` (those it reads, or their folders, as paths below the
+    data root), ``needs`` (what must be set: "path=FOLDER").
 
     Args:
-        register: call as ``register(name, "module:Class", summary=..., paper=...)``.
+        register: call as ``register(name, "module:Class", summary=..., paper=..., facts={...})``.
     """
 
 

@@ -11,7 +11,7 @@ import functools
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,7 @@ class Loader:
             method: str = "",
             extra: str = "",
             hookspecs: str = "",
+            facts: Mapping[str, Any] | None = None,
         ) -> None:
             _check_offer(kind, name, target)
             if hookspecs and kind != "applications":
@@ -151,7 +152,7 @@ class Loader:
                 candidate.declares.append(hookspecs)
             candidate.offers.append(
                 Entry(
-                    kind, name, target, summary, paper, method, extra,
+                    kind, name, target, summary, paper, method, extra, dict(facts or {}),
                     plugin=candidate.name,
                     distribution=candidate.distribution,
                     version=candidate.version,

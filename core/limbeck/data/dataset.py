@@ -63,6 +63,19 @@ class Dataset(Component, ABC):
             DataError: files are missing (see ``missing_data``) or damaged.
         """
 
+    def problems(self, root: Path) -> list[str]:
+        """Return what is wrong with the files, one line each, for ``limbeck data check``; ``load`` is tried besides.
+
+        Worth writing where more can be told than the first error of ``load``: every altered or unreadable file.
+
+        Args:
+            root: the folder of all data sets.
+
+        Raises:
+            DataError: the files cannot be looked at.
+        """
+        return []
+
 
 def missing_data(name: str, root: Path, reason: str = "its files are not there") -> DataError:
     """Build the error for data that could not be read: where it was looked for, and what to type.
