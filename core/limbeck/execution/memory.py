@@ -52,24 +52,41 @@ def format_bytes(size: float) -> str:
     return f"{size:.1f} GiB"
 
 
-def peak_growth(work: Callable[[], object], device: torch.device) -> int | None:
-    """Run ``work`` and return by how many bytes memory grew at its highest point.
+class PeakGrowth:
+    """By how much memory grew since this was made, at its highest point so far.
 
-    On CUDA the allocator is asked; on Linux the kernel's high-water mark of the process is reset and read.
-    Returns None where neither can be had.
+    On CUDA the allocator is asked; on Linux the kernel's high-water mark of the process, which is reset here. There is
+    one mark for each device or process: of two meters the younger resets the elder's.
+
+    Args:
+        device: whose memory is counted.
     """
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        work()
-        return torch.cuda.max_memory_allocated(device) - before
-    release_freed_memory()
-    if not _reset_high_water():
-        work()
-        return None
-    before = _status("VmRSS")
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._before: int | None
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            self._before = torch.cuda.memory_allocated(device)
+        else:
+            release_freed_memory()
+            self._before = _status("VmRSS") if _reset_high_water() else None
+
+    @property
+    def bytes(self) -> int | None:
+        """The growth, or None where it cannot be measured."""
+        if self._before is None:
+            return None
+        is_cuda = self._device.type == "cuda"
+        highest = torch.cuda.max_memory_allocated(self._device) if is_cuda else _status("VmHWM")
+        return max(highest - self._before, 0)
+
+
+def peak_growth(work: Callable[[], object], device: torch.device) -> int | None:
+    """Run ``work`` and return by how many bytes memory grew at its highest point; None where that cannot be had."""
+    meter = PeakGrowth(device)
     work()
-    return max(_status("VmHWM") - before, 0)
+    return meter.bytes
 
 
 def release_freed_memory() -> None:
