@@ -27,8 +27,8 @@ from limbeck.distillation.run import Interrupted, Progress, distil, total_steps
 from limbeck.distillation.setup import Estimate, Parts, asked_of, estimate, fit_to_memory, prepare_labels, set_up
 from limbeck.environment import environment
 from limbeck.errors import LimbeckError, UsageError
-from limbeck.evaluation import Evaluation, Recipe, evaluate_with_baselines, save_rows
-from limbeck.evaluation.rows import FILE as EVALUATION
+from limbeck.evaluation import Evaluation, Recipe, evaluate_with_baselines
+from limbeck.evaluation.kept import forget, keep_rows
 from limbeck.events import EvaluationInfo, RunInfo, RunResult
 from limbeck.execution.device import compute_settings, keep_freed_memory, resolve_device, threads_that_pay
 from limbeck.execution.plan import NAME as PLAN
@@ -49,12 +49,14 @@ class Listener:
 
     Attributes:
         planned: the parts of the run and, before a first step, what a trial step cost.
+        learning: finished and all epochs of a network that a selector trains.
         progress: after each flush of losses.
         network: an evaluation network finished: row label, its number, its accuracy in [0, 1].
         row: a row of the evaluation finished.
     """
 
     planned: Callable[[Parts, Estimate | None], None] = lambda parts, cost: None
+    learning: Callable[[int, int], None] = lambda finished, epochs: None
     progress: Callable[[Progress], None] = lambda news: None
     network: Callable[[str, int, float], None] = lambda label, number, accuracy: None
     row: Callable[[Evaluation], None] = lambda row: None
@@ -198,9 +200,9 @@ def _run(
     try:
         if config.matcher is None:
             hooks.before_run(info)
-            synthetic, steps = selected_set(config, data), 0
+            synthetic, steps = selected_set(config, data, cache, listener.learning), 0
         else:
-            parts = _prepare(config, data, folder, kept, listener)
+            parts = _prepare(config, data, folder, kept, cache, listener)
             first = 0 if kept.start is None else kept.start[0].step
             info = _with_plan(info, parts, first)
             hooks.before_run(info)
@@ -215,9 +217,11 @@ def _run(
     return Finished(synthetic, rows, folder)
 
 
-def _prepare(config: RunConfig, data: DataSet, folder: Path | None, kept: Kept, listener: Listener) -> Parts:
+def _prepare(
+    config: RunConfig, data: DataSet, folder: Path | None, kept: Kept, cache: Path | None, listener: Listener
+) -> Parts:
     """Set up from the folder's plan and checkpoint where they are, else afresh."""
-    parts = set_up(config, data, kept.plan)
+    parts = set_up(config, data, kept.plan, cache, listener.learning)
     if kept.start is not None:
         parts.projector.load_state_dict(checkpoint.split(kept.start[1], "projector"))
     prepare_labels(parts)
@@ -247,13 +251,11 @@ def _keep_and_measure(
     if _is_stored(synthetic, folder):
         synthetic = synthetic.with_(figures=SyntheticSet.load(folder).figures)
     else:
-        (folder / EVALUATION).unlink(missing_ok=True)
+        forget(folder)
     synthetic.save(folder)
     rows = measure(config, data, synthetic, folder / "networks", cache, listener) if config.evaluation.networks else []
     if rows:
-        save_rows(folder, rows)
-        figures = {row.label: {"mean": row.mean, "std": row.std, "networks": row.networks} for row in rows}
-        synthetic.with_(figures=figures).save(folder)
+        keep_rows(folder, synthetic, rows)
     from limbeck.report import write_report  # matplotlib and jinja2 only when a page is written
 
     write_report(folder)

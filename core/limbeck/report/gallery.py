@@ -70,6 +70,11 @@ class Gallery:
         """Whether some class has more images than are shown."""
         return any(c.count > self.shown for c in self.classes)
 
+    @property
+    def has_scores(self) -> bool:
+        """Whether the accuracy of some class is known."""
+        return any(c.accuracy is not None for c in self.classes)
+
 
 def gallery(run: Run, accuracies: Sequence[float]) -> Gallery:
     """Collect the images of each class.

@@ -48,6 +48,7 @@ def render(run: Run) -> str:
     random = figures.find(run.rows, "random", like=synthetic)
     return fill(
         "report.html.j2",
+        script="report.js",
         run=run,
         set=run.synthetic,
         title=_title(run),
