@@ -71,8 +71,10 @@ def evaluate(
     place = resolve_device(device)
     if place.type == "cpu":
         keep_freed_memory()
-    where = {"data_root": data_root, "download": download, "device": place}
-    real = real_data(synthetic, **where) if data is None else load_dataset(data, **where)
+    if data is None:
+        real = real_data(synthetic, data_root=data_root, download=download, device=place)
+    else:
+        real = load_dataset(data, data_root=data_root, download=download, device=place)
     config = RunConfig.model_validate(
         {
             "selector": {"name": "random"},
