@@ -25,6 +25,7 @@ class Selection:
         group: int64 [n].
         index: where each image lies in the real set, int64 [n]; None when images are no exact copies.
         features: what the images were compared by ("convnet-d3-w32-in, 10 epochs"); empty when by nothing.
+        spared: seconds of work that was found in a cache and is part of what the choice costs.
     """
 
     images: Tensor
@@ -32,6 +33,7 @@ class Selection:
     group: Tensor
     index: Tensor | None = None
     features: str = ""
+    spared: float = 0.0
 
 
 class Selector(Component, ABC):
@@ -73,9 +75,9 @@ def check_sizes(real: RealData, ipc: int) -> None:
             )
 
 
-def take(real: RealData, index: Tensor, features: str = "") -> Selection:
-    """Return the images at ``index`` (int64 [n], groups in order) as a selection, chosen by ``features``."""
-    return Selection(real.take(index), real.labels[index], real.group[index], index, features)
+def take(real: RealData, index: Tensor, features: str = "", spared: float = 0.0) -> Selection:
+    """Return the images at ``index`` (int64 [n], groups in order) as a selection; see there for the rest."""
+    return Selection(real.take(index), real.labels[index], real.group[index], index, features, spared)
 
 
 def draw(real: RealData, counts: Sequence[int], generator: torch.Generator) -> Tensor:

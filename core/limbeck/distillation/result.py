@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from limbeck.config import RunConfig
 from limbeck.data import DataSet
-from limbeck.distillation.setup import Parts
+from limbeck.distillation.setup import Parts, label_context
+from limbeck.distillation.start import OnEpoch, make_selector
 from limbeck.errors import UsageError
 from limbeck.evaluation import Protocol, Recipe
 from limbeck.execution.memory import PeakGrowth
 from limbeck.plugins import registry
 from limbeck.seeding import Generators
-from limbeck.synthetic import SyntheticSet
+from limbeck.synthetic import LabelProjector, SyntheticSet
+from limbeck.synthetic.sets import LabelKind
 
 
 def recipe_of(config: RunConfig) -> Recipe:
@@ -26,24 +31,37 @@ def recipe_of(config: RunConfig) -> Recipe:
     )
 
 
-def selected_set(config: RunConfig, data: DataSet) -> SyntheticSet:
-    """Return a selector's choice as a set."""
+def selected_set(
+    config: RunConfig, data: DataSet, cache: Path | None = None, on_epoch: OnEpoch | None = None
+) -> SyntheticSet:
+    """Return a selector's choice as a set.
+
+    Args:
+        config: the run.
+        data: what to choose from.
+        cache: where the selector keeps what outlives the run.
+        on_epoch: told while the selector trains a network.
+    """
     spec = config.selector
     if spec is None:
         raise UsageError("nothing to do: this configuration has neither a matcher nor a selector.")
-    selector = registry().create("selectors", spec.model_dump())
+    selector = make_selector(spec, cache, on_epoch)
     memory, started = PeakGrowth(data.train.device), time.perf_counter()
     chosen = selector.select(data.train, config.ipc, Generators(config.seed, data.train.device).init)
-    spent = time.perf_counter() - started
+    spent, growth = time.perf_counter() - started + chosen.spared, memory.bytes
+    kind: LabelKind = "probabilities" if chosen.labels.is_floating_point() else "hard"
+    projector: LabelProjector = registry().create("label_projectors", config.labels.model_dump())
+    projector.prepare(label_context(config, data, chosen.labels, kind))
     return SyntheticSet(
         images=chosen.images.float().cpu(),
         labels=chosen.labels.cpu(),
-        label_kind="probabilities" if chosen.labels.is_floating_point() else "hard",
+        label_kind=kind,
         group=chosen.group.cpu(),
         spec=data.spec,
         storage=config.storage,
         recipe=recipe_of(config).to_dict(),
-        provenance=_provenance(config, 0, spent, memory.bytes),
+        provenance={**_provenance(config, 0, spent, growth), "features": chosen.features},
+        component_state=_projector_state(projector),
     )
 
 
@@ -52,7 +70,6 @@ def distilled_set(
 ) -> SyntheticSet:
     """Return the finished set, with everything a student needs."""
     parameters = parts.parameters
-    state = {f"label_projectors.{parts.projector.name}.{k}": v.cpu() for k, v in parts.projector.state_dict().items()}
     formed = {
         f"formations.{parts.formation.name}.{k}": v.detach().cpu() for k, v in parts.formation.parameters().items()
     }
@@ -65,8 +82,12 @@ def distilled_set(
         storage=config.storage,
         recipe=recipe_of(config).to_dict(),
         provenance=_provenance(config, steps, seconds, growth),
-        component_state={**state, **formed},
+        component_state={**_projector_state(parts.projector), **formed},
     )
+
+
+def _projector_state(projector: LabelProjector) -> dict[str, Tensor]:
+    return {f"label_projectors.{projector.name}.{key}": value.cpu() for key, value in projector.state_dict().items()}
 
 
 def _provenance(config: RunConfig, steps: int, seconds: float, growth: int | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from limbeck.config import RunConfig, Spec
 from limbeck.data import DataSet
 from limbeck.distillation.batches import StepBatches
 from limbeck.distillation.parameters import SyntheticParameters
-from limbeck.distillation.start import starting_images
+from limbeck.distillation.start import OnEpoch, starting_images
 from limbeck.errors import LimbeckError, PluginError, UsageError
 from limbeck.execution.device import resolve_device
 from limbeck.execution.memory import AIM, Headroom, format_bytes, largest_chunk, parse_bytes, peak_growth
@@ -89,13 +90,21 @@ class Estimate:
     growth: int | None
 
 
-def set_up(config: RunConfig, data: DataSet, plan: Plan | None = None) -> Parts:
+def set_up(
+    config: RunConfig,
+    data: DataSet,
+    plan: Plan | None = None,
+    cache: Path | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Parts:
     """Resolve every name of a configuration and get ready for the first step.
 
     Args:
         config: the run.
         data: real images, on the run's device.
         plan: reused when a run is resumed; made when None.
+        cache: where a selector keeps what outlives the run.
+        on_epoch: told while a selector trains a network.
 
     Raises:
         UsageError: unknown names or options, or parts that do not fit each other.
@@ -112,7 +121,7 @@ def set_up(config: RunConfig, data: DataSet, plan: Plan | None = None) -> Parts:
     augmentation = None
     if config.augmentation is not None:
         augmentation = _create("augmentations", config.augmentation, Augmentation).for_data(data.spec)
-    images, labels, group = starting_images(config, data.train, generators)
+    images, labels, group = starting_images(config, data.train, generators, cache, on_epoch)
     parameters = SyntheticParameters(images, labels, group, num_groups=data.train.num_groups)
     groups = len(parameters.groups)
     matcher.prepare(MatcherContext(network, data.spec.num_classes, groups, generators.match))
@@ -141,22 +150,24 @@ def prepare_labels(parts: Parts) -> None:
 
     A projector that brings state (on resume) has been given it before.
     """
-    device = parts.network.device
-    parts.projector.prepare(
-        ProjectorContext(
-            real=parts.data.train,
-            spec=parts.data.spec,
-            network=lambda name: build_network(
-                name or parts.config.network, parts.data.spec, device, parts.network.dtype
-            ),
-            seed=derive_seed(parts.config.seed, "labels"),
-            device=device,
-            labels=parts.parameters.labels,
-            label_kind=parts.parameters.label_kind,
-        )
-    )
-    parts.parameters.make_optimiser(parts.config.optimiser, parts.projector, parts.formation, parts.matcher)
+    parameters = parts.parameters
+    parts.projector.prepare(label_context(parts.config, parts.data, parameters.labels, parameters.label_kind))
+    parameters.make_optimiser(parts.config.optimiser, parts.projector, parts.formation, parts.matcher)
     parts.keep_headroom()
+
+
+def label_context(config: RunConfig, data: DataSet, labels: Tensor, label_kind: str) -> ProjectorContext:
+    """Return what a label projector may look at for a set with these labels, [n] or [n, C]."""
+    device = data.train.device
+    return ProjectorContext(
+        real=data.train,
+        spec=data.spec,
+        network=lambda name: build_network(name or config.network, data.spec, device),
+        seed=derive_seed(config.seed, "labels"),
+        device=device,
+        labels=labels,
+        label_kind=label_kind,
+    )
 
 
 PLANNED = ("device", "memory", "chunk", "precision", "second_pass")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
-from limbeck.config import RunConfig
+from limbeck.config import RunConfig, Spec
 from limbeck.data import RealData
+from limbeck.data.selector import Selector
 from limbeck.errors import DataError, UsageError
 from limbeck.plugins import registry
 from limbeck.seeding import Generators
@@ -16,8 +20,25 @@ Start = tuple[Tensor, Tensor, Tensor]
 """Images normalised [n, ch, h, w], labels [n] or [n, C], groups [n] ascending."""
 
 
-def starting_images(config: RunConfig, real: RealData, generators: Generators) -> Start:
+OnEpoch = Callable[[int, int], None]
+"""Told of finished and of all epochs while a selector trains a network."""
+
+
+def starting_images(
+    config: RunConfig,
+    real: RealData,
+    generators: Generators,
+    cache: Path | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Start:
     """Return the images, labels and groups a run starts from.
+
+    Args:
+        config: the run.
+        real: the real training images.
+        generators: the run's; ``init`` is moved.
+        cache: where a selector keeps what outlives the run.
+        on_epoch: told while a selector trains a network.
 
     Raises:
         DataError: a class has fewer images than ipc.
@@ -29,10 +50,16 @@ def starting_images(config: RunConfig, real: RealData, generators: Generators) -
         return _from_file(config, real)
     spec = config.init.selector
     if config.init.origin == "selector" and spec is not None:
-        selector = registry().create("selectors", spec.model_dump())
-        chosen = selector.select(real, config.ipc, generators.init)
+        chosen = make_selector(spec, cache, on_epoch).select(real, config.ipc, generators.init)
         return chosen.images, chosen.labels, chosen.group
     return _real(config.ipc, real, generators)
+
+
+def make_selector(spec: Spec, cache: Path | None, on_epoch: OnEpoch | None) -> Selector:
+    """Return the selector that a configuration names, with what its caller gives it."""
+    selector: Selector = registry().create("selectors", spec.model_dump())
+    selector.cache, selector.on_epoch = cache, on_epoch
+    return selector
 
 
 def _real(ipc: int, real: RealData, generators: Generators) -> Start:
