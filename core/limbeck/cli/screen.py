@@ -21,6 +21,7 @@ from limbeck.distillation.run import Progress as News
 from limbeck.distillation.run import total_steps
 from limbeck.distillation.setup import Estimate, Parts
 from limbeck.evaluation import Evaluation
+from limbeck.evaluation.cross import CrossTable
 from limbeck.execution.memory import format_bytes
 from limbeck.runs import Finished, Listener
 
@@ -41,7 +42,13 @@ ROW_NAMES = {
 class Screen:
     """Progress of one run; use as a context manager."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, networks: int | None = None) -> None:
+        """Prepare the bars.
+
+        Args:
+            console: where to write; standard output by default.
+            networks: how many will be trained to measure, where that is known before.
+        """
         self.console = console or Console(highlight=False, markup=False, soft_wrap=True)
         columns = (
             SpinnerColumn(),
@@ -59,6 +66,7 @@ class Screen:
         self._start: tuple[int, float] | None = None
         self._changes = 0
         self._memory: Callable[[], str] = str
+        self._trained, self._networks = 0, None if networks is None else float(networks)
 
     def __enter__(self) -> Screen:
         self._bars.start()
@@ -124,14 +132,15 @@ class Screen:
     def network(self, label: str, number: int, accuracy: float) -> None:
         """Name one evaluation network's accuracy."""
         text = f"{ROW_NAMES.get(label, label)}: network {number + 1} reached {100 * accuracy:.1f} %"
+        self._trained += 1
         self._measure(text)
         self._say(text, last=False)
 
     def _measure(self, text: str) -> None:
-        """Show a bar without an end, for networks of which nobody knows how long they take."""
+        """Show a bar, without an end where nobody knows how many networks there are."""
         if self._bar is not None:
             self._bars.remove_task(self._bar)
-        self._bar = self._bars.add_task("measuring", total=None, news=text)
+        self._bar = self._bars.add_task("measuring", total=self._networks, completed=self._trained, news=text)
 
     def row(self, row: Evaluation) -> None:
         """Say one finished row, unless the table is about to."""
@@ -155,6 +164,14 @@ class Screen:
             columns, common = split_columns(rows)
             self.console.print(table(columns), soft_wrap=False)
             self.console.print(", ".join(f"{name}: {value}" for name, value in common.items()))
+
+    def crossed(self, table_of_networks: CrossTable) -> None:
+        """Show one set on many networks as a table, and why some are not in it."""
+        self._bars.stop()
+        if table_of_networks.rows:
+            self.console.print(table(cross_columns(table_of_networks)), soft_wrap=False)
+        for name, reason in table_of_networks.failures.items():
+            self.console.print(f"{name} was not measured: {reason}")
 
     def _say(self, text: str, *, last: bool) -> None:
         """Write a line: the last one always, others where there is no terminal, now and then."""
@@ -191,11 +208,24 @@ def split_columns(rows: Sequence[Evaluation]) -> tuple[dict[str, list[str]], dic
     }, common
 
 
+def cross_columns(found: CrossTable) -> dict[str, list[str]]:
+    """Return the columns of a table over networks."""
+    rows = found.rows
+    return {
+        "network": [one.network for one in rows],
+        "parameters": [f"{one.parameters:,}" for one in rows],
+        "accuracy, %": [accuracy_of(one.row) for one in rows],
+        "networks": [str(one.row.networks) for one in rows],
+        "epochs": [f"{one.row.recipe['epochs']:,}" for one in rows],
+        "time": [duration(one.row.seconds) for one in rows],
+    }
+
+
 def table(columns: Mapping[str, Sequence[str]]) -> Table:
     """Return columns as a table, words to the left and numbers to the right."""
     found = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        words = name in ("trained on", "augmentation", "labels")
+        words = name in ("trained on", "network", "augmentation", "labels")
         found.add_column(name, justify="left" if words else "right")
     for values in zip(*columns.values(), strict=True):
         found.add_row(*values)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from limbeck.data import DataSet
-from limbeck.errors import LimbeckError, UsageError
+from limbeck.errors import ArtifactError, LimbeckError, UsageError
 from limbeck.evaluation.kept import CROSS, damaged, read_kept
 from limbeck.evaluation.measure import evaluate_set
 from limbeck.evaluation.recipe import Recipe
@@ -136,9 +136,24 @@ def _named(on_result: OnNetwork | None, name: str) -> Callable[[int, dict[str, A
 
 
 def save_table(folder: Path, table: CrossTable) -> None:
-    """Write a table into ``cross_architecture.json``, whole or not at all; tables of other pools stay."""
-    others = [one for one in load_tables(folder) if one.key != table.key]
-    write_json(folder / CROSS, {"tables": [one.to_dict() for one in (*others, table)]})
+    """Write a table into ``cross_architecture.json``, whole or not at all.
+
+    Tables of other pools stay, and so do earlier rows of this one whose networks were not measured this time.
+    """
+    try:
+        stored = load_tables(folder)
+    except ArtifactError:  # damaged: measuring again is the cure
+        stored = []
+    before = next((one for one in stored if one.key == table.key), None)
+    tables = [one for one in stored if one.key != table.key] + [table if before is None else _updated(before, table)]
+    write_json(folder / CROSS, {"tables": [one.to_dict() for one in tables]})
+
+
+def _updated(before: CrossTable, table: CrossTable) -> CrossTable:
+    rows = {one.network: one for one in (*before.rows, *table.rows) if one.network not in table.failures}
+    measured = {one.network for one in table.rows}
+    failures = {name: reason for name, reason in before.failures.items() if name not in measured}
+    return replace(table, rows=list(rows.values()), failures={**failures, **table.failures})
 
 
 def load_tables(folder: Path) -> list[CrossTable]:
