@@ -7,6 +7,7 @@ from limbeck.hookspecs import Register, hookimpl
 COMMANDS = {
     "distill": ("limbeck.cli.distill:distill", "distil a data set into a few images per class"),
     "evaluate": ("limbeck.cli.evaluate:evaluate", "train fresh networks on a synthetic set and test them"),
+    "compare": ("limbeck.cli.compare:compare", "several methods at equal conditions, in one table"),
     "report": ("limbeck.cli.report:report", "write the page of a finished run again"),
     "list": ("limbeck.cli.components:list_command", "list the kinds of components, or the names of one"),
     "show": ("limbeck.cli.components:show", "explain one component and its options"),

@@ -75,7 +75,7 @@ def distill(
     started = time.perf_counter()
     if resume is not None and out is not None:
         raise UsageError(f"--resume goes on in its own folder: leave out --out {out}, or leave out --resume {resume}.")
-    settings = merge(merge(read_yaml(file) if file else {}, assignments(pairs)), _settings(flags))
+    settings = merge(merge(read_yaml(file) if file else {}, assignments(pairs)), settings_of(flags))
     if resume is not None:
         named = {"method": method, "matcher": matcher, "profile": profile}
         settings = merge(settings, {key: value for key, value in named.items() if value is not None})
@@ -110,7 +110,7 @@ def cache_folder() -> Path | None:
     return folder if os.access(folder, os.W_OK) else None
 
 
-def _settings(flags: dict[str, Any]) -> dict[str, Any]:
+def settings_of(flags: dict[str, Any]) -> dict[str, Any]:
     """Turn the options into nested settings; what was not typed says nothing."""
     places = {
         "data": ("data", "name"),
@@ -126,7 +126,7 @@ def _settings(flags: dict[str, Any]) -> dict[str, Any]:
     }
     settings: dict[str, Any] = {}
     for flag, path in places.items():
-        if flags[flag] is not None:
+        if flags.get(flag) is not None:
             section = settings
             for part in path[:-1]:
                 section = section.setdefault(part, {})

@@ -45,8 +45,16 @@ def selected_set(
     spec = config.selector
     if spec is None:
         raise UsageError("nothing to do: this configuration has neither a matcher nor a selector.")
-    selector = make_selector(spec, cache, on_epoch)
     memory, started = PeakGrowth(data.train.device), time.perf_counter()
+    trained = started
+
+    def heard(epoch: int, epochs: int) -> None:
+        nonlocal trained
+        trained = time.perf_counter()
+        if on_epoch is not None:
+            on_epoch(epoch, epochs)
+
+    selector = make_selector(spec, cache, heard)
     chosen = selector.select(data.train, config.ipc, Generators(config.seed, data.train.device).init)
     spent, growth = time.perf_counter() - started + chosen.spared, memory.bytes
     kind: LabelKind = "probabilities" if chosen.labels.is_floating_point() else "hard"
@@ -60,7 +68,11 @@ def selected_set(
         spec=data.spec,
         storage=config.storage,
         recipe=recipe_of(config).to_dict(),
-        provenance={**_provenance(config, 0, spent, growth), "features": chosen.features},
+        provenance={
+            **_provenance(config, 0, spent, growth),
+            "features": chosen.features,
+            "features_seconds": round(chosen.spared or trained - started, 3),
+        },
         component_state=_projector_state(projector),
     )
 

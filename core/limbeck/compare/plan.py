@@ -1,0 +1,199 @@
+"""What a comparison consists of: one configuration a row, all resolved before the first is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from limbeck.config import RunConfig, merge
+from limbeck.configure import configure
+from limbeck.distillation.result import recipe_of
+from limbeck.errors import UsageError
+from limbeck.execution.device import resolve_device
+from limbeck.files import content_key
+from limbeck.preflight import check_names
+
+BASELINE = "random"
+"""The method every comparison holds: what the others are measured against, and whose protocol is everyone's."""
+
+WHOLE = "whole"
+"""Stands for a method in the row of the whole data set."""
+
+UNTOLD = ("checkpoint_seconds", "flush_every", "executor")
+"""Settings of execution that leave results, time and memory as they are."""
+
+OF_THE_SET = ("labels", "formation", "made_with")
+"""Parts of a recipe that belong to the set, and may differ where everything else is equal."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row to be measured: a method at an ipc and a seed, or the whole data set.
+
+    Attributes:
+        method: the method's name, or ``WHOLE``.
+        ipc: images per class; 0 for the whole data set.
+        seed: of the run and of its evaluation.
+        config: what is run; for the whole data set the run it is measured beside.
+    """
+
+    method: str
+    ipc: int
+    seed: int
+    config: RunConfig
+
+    @cached_property
+    def key(self) -> str:
+        """A short name that changes with every setting that the row depends on."""
+        config = self.config
+        execution = config.execution.model_dump(mode="json", exclude={*UNTOLD})
+        device = resolve_device(config.execution.device).type
+        return content_key(
+            [
+                self.method == WHOLE,
+                config.identity(),
+                config.budget.model_dump(mode="json"),
+                config.evaluation.model_dump(mode="json", exclude={"baselines"}),
+                {**execution, "device": device},
+            ]
+        )[:10]
+
+    @property
+    def name(self) -> str:
+        """What a person calls the row."""
+        return "the whole data set" if self.method == WHOLE else f"{self.method}, ipc {self.ipc}, seed {self.seed}"
+
+    @property
+    def folder(self) -> str:
+        """Name of the run folder; it ends with the key."""
+        key = Entry(BASELINE, self.ipc, self.seed, self.config).key if self.method == WHOLE else self.key
+        return f"{self.config.method}-ipc{self.config.ipc}-seed{self.seed}-{key}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows to be measured, in the order they are.
+
+    Attributes:
+        entries: of every seed, ipc and method; the whole data set's follows the first of the baseline.
+        own_recipes: whether every method is measured by its own recipe; rows then do not compare directly.
+    """
+
+    entries: tuple[Entry, ...]
+    own_recipes: bool = False
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods, in the order they were asked for, the baseline first where nobody named it."""
+        return list(dict.fromkeys(entry.method for entry in self.entries if entry.method != WHOLE))
+
+    @property
+    def ipcs(self) -> list[int]:
+        """The numbers of images per class, in the order they were asked for."""
+        return list(dict.fromkeys(entry.ipc for entry in self.entries if entry.method != WHOLE))
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration of the baseline, which holds what all rows share."""
+        return next(entry.config for entry in self.entries if entry.method == WHOLE)
+
+
+def plan(
+    methods: Sequence[str],
+    ipcs: Sequence[int],
+    seeds: Sequence[int],
+    *,
+    settings: Mapping[str, Any],
+    profile: str | None = None,
+    own_recipes: bool = False,
+) -> Comparison:
+    """Resolve the configuration of every row.
+
+    All methods share the network and the evaluation that the baseline has at that profile, data set and ipc, with the
+    user's settings over them. A selector has no budget to keep.
+
+    Args:
+        methods: names; the baseline is put in front where it is missing.
+        ipcs: images per class.
+        seeds: of the runs.
+        settings: the user's own, nested as in ``RunConfig``.
+        profile: ``published`` or ``small``.
+        own_recipes: leave network and evaluation to every method's own file.
+
+    Raises:
+        UsageError: an unknown name or a value out of range in any row, or rows that would not compare.
+    """
+    if not methods or not ipcs or not seeds:
+        raise UsageError("nothing to compare: name methods and ipc, for example --methods dm,random --ipc 1,10.")
+    named = dict.fromkeys(methods)
+    named = named if BASELINE in named else dict.fromkeys([BASELINE, *named])
+    entries: dict[str, Entry] = {}
+    for seed in dict.fromkeys(seeds):
+        for ipc in dict.fromkeys(ipcs):
+            asked = merge(settings, {"ipc": ipc, "seed": seed, "evaluation": {"baselines": False}})
+            base = _configured(BASELINE, profile, asked)
+            configs = [_like(base, method, profile, asked, own_recipes) for method in named]
+            for config in configs:
+                check_names(config, recipe_of(config))
+            if not own_recipes:
+                _check_equal(configs)
+            rows = [Entry(str(config.method), ipc, seed, config) for config in configs]
+            entries |= {row.key: row for row in rows}
+            if all(entry.method != WHOLE for entry in entries.values()):
+                whole = Entry(WHOLE, 0, seed, base.model_copy(update={"evaluation": _with_whole(base)}))
+                entries = _after_baseline(entries, whole)
+    return Comparison(tuple(entries.values()), own_recipes)
+
+
+def _configured(method: str, profile: str | None, asked: Mapping[str, Any]) -> RunConfig:
+    config = configure(method, None, profile, asked)
+    if config.matcher is None and asked.get("budget"):
+        config = configure(method, None, profile, {key: value for key, value in asked.items() if key != "budget"})
+    if config.evaluation.networks < 1:
+        raise UsageError("a comparison needs networks to measure with, but 0 were asked for. Type --networks 5.")
+    return config
+
+
+def _like(base: RunConfig, method: str, profile: str | None, asked: Mapping[str, Any], own_recipes: bool) -> RunConfig:
+    """Return a method's configuration, with the baseline's network and evaluation unless it keeps its own."""
+    if own_recipes:
+        return _configured(method, profile, asked)
+    shared = {"network": base.network, "evaluation": base.evaluation.model_dump(mode="json", exclude_none=True)}
+    return _configured(method, profile, merge(shared, asked)).model_copy(update={"evaluation": base.evaluation})
+
+
+def _with_whole(base: RunConfig) -> Any:
+    return base.evaluation.model_copy(update={"baselines": (WHOLE,)})
+
+
+def _after_baseline(entries: Mapping[str, Entry], whole: Entry) -> dict[str, Entry]:
+    """Put the whole data set behind the baseline's first row, beside which it is measured."""
+    placed: dict[str, Entry] = {}
+    for key, entry in entries.items():
+        placed[key] = entry
+        if entry.method == BASELINE and whole.key not in placed:
+            placed[whole.key] = whole
+    return placed
+
+
+def _check_equal(configs: Sequence[RunConfig]) -> None:
+    """Refuse rows of one column whose networks would be trained in different ways.
+
+    Raises:
+        UsageError: names two methods and the first number in which their recipes differ.
+    """
+    recipes = [recipe_of(config).to_dict() for config in configs]
+    for config, recipe in zip(configs, recipes, strict=True):
+        for key, value in recipe.items():
+            if key not in OF_THE_SET and value != recipes[0][key]:
+                raise UsageError(
+                    f"rows would not compare: '{configs[0].method}' would be measured with {key} "
+                    f"{_short(recipes[0][key])}, '{config.method}' with {_short(value)}. State it for all, for example "
+                    "--set evaluation.protocol.augmentation.name=none, or type --own-recipes."
+                )
+
+
+def _short(value: Any) -> str:
+    return str(value.get("name", value)) if isinstance(value, Mapping) else "none" if value is None else str(value)

@@ -1,0 +1,194 @@
+"""Measuring a comparison row by row; what is finished is never done again, what was begun is continued."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from limbeck.compare.plan import BASELINE, WHOLE, Comparison, Entry
+from limbeck.compare.rows import Row, Rows
+from limbeck.compare.table import Table, tabulate
+from limbeck.distillation.run import Interrupted
+from limbeck.errors import DivergenceError, LimbeckError
+from limbeck.evaluation import Evaluation
+from limbeck.files import folder_lock
+from limbeck.runs import CONFIG, Finished, Listener, run
+
+RUNS = "runs"
+"""Where run folders lie below a comparison's."""
+
+PAGE_SECONDS = 60
+"""Least time between two pages while rows are still missing."""
+
+
+class Audience:
+    """Told of everything that happens; what it does not override is nothing."""
+
+    def planned(self, number: int, finished: int) -> None:
+        """Called first: how many rows there are, and how many of them are finished already."""
+
+    def begins(self, entry: Entry, number: int, left: float | None) -> None:
+        """Called before a row: its number from 1, and the seconds all missing rows may take, None if nobody knows."""
+
+    def listener(self) -> Listener:
+        """Return who is told of the run of the row that began last."""
+        return Listener()
+
+    def ends(self, entry: Entry, row: Row) -> None:
+        """Called after a row was kept."""
+
+    def failed(self, entry: Entry, error: LimbeckError) -> None:
+        """Called when a row came to nothing; the others go on."""
+
+    def tabled(self, table: Table, *, last: bool) -> None:
+        """Called with the table now and then, and at the end."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a comparison came to.
+
+    Attributes:
+        table: of all finished rows.
+        failures: why the other rows are missing, by their names.
+    """
+
+    table: Table
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def compare(
+    comparison: Comparison,
+    folder: Path,
+    *,
+    data_root: Path | None = None,
+    download: bool = False,
+    cache: Path | None = None,
+    audience: Audience | None = None,
+) -> Outcome:
+    """Measure every row that ``folder`` does not hold yet.
+
+    Each row is a run in a folder of its own, whose name ends with the content address of its settings. A row is written
+    once its run is measured; a run that was cut off goes on from its checkpoint. So a comparison that was killed is
+    continued by the same call, and comes to the same rows as one that was not.
+
+    Args:
+        comparison: the rows.
+        folder: keeps ``rows.jsonl``, ``rows.csv``, ``table.csv`` and the run folders.
+        data_root: where data sets lie.
+        download: whether missing data may be fetched.
+        cache: folder for what does not depend on a row, such as a selector's trained network; ``folder`` when None.
+        audience: who is told.
+
+    Returns:
+        The table, and the rows that came to nothing because they diverged.
+
+    Raises:
+        Interrupted: stopped by the user.
+        LimbeckError: what ended a run, other than its divergence.
+    """
+    told = audience or Audience()
+    with folder_lock(folder):
+        rows, failures = Rows(folder), dict[str, str]()
+        entries, shown = comparison.entries, time.monotonic()
+        told.planned(len(entries), sum(entry.key in rows for entry in entries))
+        for number, entry in enumerate(entries, 1):
+            if entry.key in rows:
+                continue
+            told.begins(entry, number, _left(entries, rows))
+            try:
+                row = _measured(entry, folder, data_root, download, cache or folder / "cache", told.listener())
+            except DivergenceError as error:
+                failures[entry.name] = str(error)
+                told.failed(entry, error)
+                continue
+            except (Interrupted, KeyboardInterrupt):
+                done = sum(each.key in rows for each in entries)
+                raise Interrupted(
+                    f"stopped in row {number} ({entry.name}); {done} of {len(entries)} rows are finished and nothing "
+                    f"is lost. Continue: type the same command again, with --out {folder}."
+                ) from None
+            rows.add(row)
+            told.ends(entry, row)
+            table = tabulate(comparison, rows)
+            table.save(folder)
+            if time.monotonic() - shown > PAGE_SECONDS:
+                told.tabled(table, last=False)
+                shown = time.monotonic()
+        table = tabulate(comparison, rows)
+        table.save(folder)
+        told.tabled(table, last=True)
+        return Outcome(table, failures)
+
+
+def _measured(
+    entry: Entry, folder: Path, data_root: Path | None, download: bool, cache: Path, listener: Listener
+) -> Row:
+    """Run an entry, or continue it, and return its row."""
+    place = folder / RUNS / entry.folder
+    finished = run(
+        entry.config,
+        folder=place,
+        resume=(place / CONFIG).exists(),
+        data_root=data_root,
+        download=download,
+        cache=cache,
+        listener=listener,
+    )
+    wanted = WHOLE if entry.method == WHOLE else "synthetic"
+    return _row(entry, finished, next(row for row in finished.rows if row.label == wanted))
+
+
+def _row(entry: Entry, finished: Finished, measured: Evaluation) -> Row:
+    made, config = finished.synthetic.provenance, entry.config
+    evaluation = measured.to_dict()
+    evaluating = evaluation.pop("seconds")
+    is_whole = entry.method == WHOLE
+    learning = 0.0 if is_whole else float(made.get("features_seconds") or 0.0)
+    return Row(
+        key=entry.key,
+        method=entry.method,
+        ipc=entry.ipc,
+        seed=entry.seed,
+        run=entry.folder,
+        evaluation=evaluation,
+        network=config.network,
+        features="" if is_whole else made.get("features", ""),
+        deviations=[] if is_whole else list(config.deviations),
+        published=None if is_whole else config.reference,
+        cost={
+            "seconds": 0.0 if is_whole else max(made["seconds"] - learning, 0.0),
+            "steps": 0 if is_whole else made["steps"],
+            "growth": None if is_whole else made.get("growth"),
+            "features": learning,
+            "evaluating": evaluating,
+        },
+    )
+
+
+def _left(entries: Sequence[Entry], rows: Rows) -> float | None:
+    """Return the seconds that the missing rows may take, going by those that are finished and by their budgets."""
+    known = {entry.key: row for entry in entries if (row := rows.get(entry.key)) is not None}
+    missing = [entry for entry in entries if entry.key not in known]
+    spent = [(row, row.cost["seconds"] + row.cost.get("features", 0.0)) for row in known.values()]
+    total = 0.0
+    for entry in missing:
+        alike = [row.cost["evaluating"] for row in known.values() if row.ipc == entry.ipc] or [
+            row.cost["evaluating"] for row in known.values() if row.method != WHOLE
+        ]
+        same = [seconds for row, seconds in spent if row.method == entry.method]
+        making = statistics.fmean(same) if same else _budget(entry)
+        if making is None or not alike:
+            return None
+        total += making + statistics.fmean(alike)
+    return total
+
+
+def _budget(entry: Entry) -> float | None:
+    """Return the seconds an entry may distil for; a selector takes none worth counting."""
+    if entry.config.matcher is None or entry.method in (BASELINE, WHOLE):
+        return 0.0
+    return entry.config.budget.seconds

@@ -1,0 +1,202 @@
+"""From finished rows to the one table: a line for each method and ipc, over all networks of all seeds."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limbeck.compare.plan import BASELINE, OF_THE_SET, WHOLE, Comparison
+from limbeck.compare.rows import Row, Rows, write_csv
+
+ROWS_CSV, TABLE_CSV = "rows.csv", "table.csv"
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the runs of one method at one ipc came to.
+
+    Attributes:
+        method: name of the method, or "whole".
+        ipc: images per class; 0 for the whole data set.
+        rows: its finished rows, one a seed.
+        planned: rows it will have.
+        lrs: label-robust score in [0, 1], or None where one of its parts is missing.
+        over_random: percentage points above the baseline of the same ipc and recipe, or None.
+    """
+
+    method: str
+    ipc: int
+    rows: tuple[Row, ...]
+    planned: int
+    lrs: float | None = None
+    over_random: float | None = None
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Of all networks of all seeds, each in [0, 1]."""
+        return [accuracy for row in self.rows for accuracy in row.evaluation["accuracies"]]
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy over all networks."""
+        return statistics.fmean(self.accuracies)
+
+    @property
+    def std(self) -> float:
+        """Population standard deviation over all networks of all seeds."""
+        return statistics.pstdev(self.accuracies)
+
+    @property
+    def seed_means(self) -> list[float]:
+        """Mean accuracy of each seed."""
+        return [row.measured.mean for row in self.rows]
+
+    @property
+    def seconds(self) -> float | None:
+        """Mean time distilling or selecting, the training of a selector's features apart; None for the whole set."""
+        return None if self.method == WHOLE else statistics.fmean(row.cost["seconds"] for row in self.rows)
+
+    @property
+    def features_seconds(self) -> float:
+        """Mean time that training the network of a selector's features took."""
+        return statistics.fmean(row.cost.get("features") or 0.0 for row in self.rows)
+
+    @property
+    def steps(self) -> float:
+        """Mean number of updates of the set."""
+        return statistics.fmean(row.cost["steps"] for row in self.rows)
+
+    @property
+    def pace(self) -> float | None:
+        """Mean seconds a step; None where there are no steps."""
+        return None if self.seconds is None or not self.steps else self.seconds / self.steps
+
+    @property
+    def growth(self) -> int | None:
+        """Bytes by which memory grew at most in any of the runs; None where it was not measured."""
+        return max((row.cost["growth"] for row in self.rows if row.cost["growth"] is not None), default=None)
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the line for a spreadsheet; accuracies in [0, 1]."""
+        first = self.rows[0].measured
+        return {
+            "method": self.method,
+            "ipc": self.ipc,
+            "seeds": len(self.rows),
+            "networks": len(self.accuracies),
+            "accuracy": self.mean,
+            "std": self.std,
+            "seed_means": " ".join(map(str, self.seed_means)),
+            "over_random_points": self.over_random,
+            "lrs": self.lrs,
+            "seconds": self.seconds,
+            "features_seconds": self.features_seconds,
+            "steps": self.steps,
+            "seconds_per_step": self.pace,
+            "growth_bytes": self.growth,
+            "set_bytes": first.bytes,
+            "images": first.images,
+            **_how(self.rows[0]),
+        }
+
+
+@dataclass(frozen=True)
+class Table:
+    """A comparison as far as it got.
+
+    Attributes:
+        comparison: what was asked.
+        lines: those with a finished row, by ipc and then in the order of the methods; the whole data set last.
+        rows: every finished row that was asked for, in the order of the comparison.
+    """
+
+    comparison: Comparison
+    lines: tuple[Line, ...]
+    rows: tuple[Row, ...]
+
+    def save(self, folder: Path) -> None:
+        """Write ``rows.csv``, a line for each run, and ``table.csv``, a line for each method and ipc."""
+        runs = [_record(row) for row in self.rows]
+        lines = [line.to_record() for line in self.lines]
+        for name, records in ((ROWS_CSV, runs), (TABLE_CSV, lines)):
+            if records:
+                write_csv(folder / name, records, list(records[0]))
+
+
+def tabulate(comparison: Comparison, rows: Rows) -> Table:
+    """Gather what is finished of a comparison."""
+    found = [row for entry in comparison.entries if (row := rows.get(entry.key)) is not None]
+    lines = [_line(comparison, found, method, ipc) for ipc in comparison.ipcs for method in comparison.methods]
+    whole = _line(comparison, found, WHOLE, 0)
+    random = {line.ipc: line for line in lines if line is not None and line.method == BASELINE}
+    scored = [_scored(line, random.get(line.ipc), whole) for line in lines if line is not None]
+    return Table(comparison, (*scored, *([whole] if whole else [])), tuple(found))
+
+
+def _line(comparison: Comparison, rows: Sequence[Row], method: str, ipc: int) -> Line | None:
+    own = tuple(row for row in rows if (row.method, row.ipc) == (method, ipc))
+    planned = sum((entry.method, entry.ipc) == (method, ipc) for entry in comparison.entries)
+    return Line(method, ipc, own, planned) if own else None
+
+
+def _scored(line: Line, random: Line | None, whole: Line | None) -> Line:
+    """Add what a line is worth beside the baseline and the whole set, where they were trained alike.
+
+    The score wants accuracies with hard labels, so it is left out for sets whose labels are of another kind.
+    """
+    if random is None or _training(line.rows[0]) != _training(random.rows[0]):
+        return line
+    lrs = None
+    if whole is not None and line.rows[0].measured.labels == "hard" and line.rows[0].measured.label_kind == "hard":
+        lrs = _label_robust_score(whole=whole.mean, hard=line.mean, any_labels=line.mean, random=random.mean)
+    return Line(line.method, line.ipc, line.rows, line.planned, lrs, 100 * (line.mean - random.mean))
+
+
+def _label_robust_score(*, whole: float, hard: float, any_labels: float, random: float) -> float:
+    """Return DD-Ranking's score from accuracies in [0, 1] (arXiv:2505.13300): 0.27 stands for random images' accuracy."""
+    lam = 0.5 * (any_labels - random) - 0.5 * (whole - hard)
+    return (math.exp(lam) - math.exp(-1)) / (math.e - math.exp(-1))
+
+
+def _training(row: Row) -> dict[str, Any]:
+    return {key: value for key, value in row.evaluation["recipe"].items() if key not in OF_THE_SET}
+
+
+def _record(row: Row) -> dict[str, Any]:
+    measured, cost = row.measured, row.cost
+    return {
+        "method": row.method,
+        "ipc": row.ipc,
+        "seed": row.seed,
+        "networks": measured.networks,
+        "accuracy": measured.mean,
+        "std": measured.std,
+        "accuracies": " ".join(map(str, measured.accuracies)),
+        "best": measured.best_mean,
+        "seconds": cost["seconds"],
+        "features_seconds": cost.get("features"),
+        "steps": cost["steps"],
+        "growth_bytes": cost["growth"],
+        "evaluating_seconds": cost["evaluating"],
+        "set_bytes": measured.bytes,
+        "images": measured.images,
+        **_how(row),
+        "run": row.run,
+    }
+
+
+def _how(row: Row) -> dict[str, Any]:
+    measured = row.measured
+    return {
+        "network": measured.recipe["network"],
+        "protocol": measured.protocol,
+        "passes": measured.recipe["epochs"],
+        "augmentation": measured.augmentation,
+        "labels": measured.labels,
+        "features": row.features,
+        "deviations": "; ".join(row.deviations),
+    }
