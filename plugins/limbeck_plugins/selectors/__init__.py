@@ -14,3 +14,27 @@ def register_selectors(register: Register) -> None:
         "limbeck_plugins.selectors.random:RandomSelector",
         summary="ipc images of every class, drawn without replacement",
     )
+    register(
+        "herding",
+        "limbeck_plugins.selectors.herding:Herding",
+        summary="images whose mean stays nearest to the mean of their class, in a trained network's embedding",
+        paper="arXiv:1611.07725",
+    )
+    register(
+        "k_center",
+        "limbeck_plugins.selectors.k_center:KCenter",
+        summary="images that leave none far from all of them, farthest first, in a trained network's embedding",
+        paper="arXiv:1708.00489",
+    )
+    register(
+        "k_means",
+        "limbeck_plugins.selectors.k_means:KMeansSelector",
+        summary="the images nearest to the centres of clusters in a trained network's embedding",
+        paper="arXiv:2207.09639",
+    )
+    register(
+        "forgetting",
+        "limbeck_plugins.selectors.forgetting:Forgetting",
+        summary="the images that a network in training forgets most often",
+        paper="arXiv:1812.05159",
+    )
