@@ -165,7 +165,10 @@ class ExecutionSection(Options):
     flush_every: int = Field(10, ge=1, description="steps between two looks at the losses")
 
 
-CHANGEABLE = ("budget", "evaluation", "execution")
+OBSERVERS = ("jsonl", "csv")
+"""What writes every run down; more can be asked for."""
+
+CHANGEABLE = ("budget", "evaluation", "execution", "observers")
 """Sections that may differ between the parts of one run."""
 
 
@@ -190,6 +193,9 @@ class RunConfig(Options):
     storage: Literal["float32", "float16", "uint8"] = "float32"
     evaluation: EvaluationSection = EvaluationSection.model_validate({})
     execution: ExecutionSection = ExecutionSection.model_validate({})
+    observers: tuple[Spec, ...] = Field(
+        tuple(Spec(name=name) for name in OBSERVERS), description="what writes the run down"
+    )
     reference: dict[str, Any] | None = Field(None, description="the figure published for the method's own settings")
     deviations: tuple[str, ...] = Field((), description="how this run differs from the published settings")
 
@@ -213,7 +219,7 @@ class RunConfig(Options):
         return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False)
 
     def identity(self) -> dict[str, Any]:
-        """Return what two runs must share for one to continue the other: all but budget, evaluation, execution."""
+        """Return what two runs must share for one to continue the other: all but the changeable sections."""
         free = (*CHANGEABLE, "reference", "deviations")
         return {key: value for key, value in self.to_dict().items() if key not in free}
 

@@ -130,6 +130,17 @@ def register_formations(register: Register) -> None:
 
 
 @hookspec
+def register_importers(register: Register) -> None:
+    """Offer importers: readers of synthetic sets that other projects published.
+
+    Called once per process; the return value is ignored; import nothing here.
+
+    Args:
+        register: call as ``register(name, "module:Class", summary=..., paper=...)``.
+    """
+
+
+@hookspec
 def register_label_projectors(register: Register) -> None:
     """Offer label projectors: the labels a student trains with.
 
@@ -181,6 +192,17 @@ def register_networks(register: Register) -> None:
 
     Args:
         register: call as ``register(name, "module:Class", summary=..., paper=...)``.
+    """
+
+
+@hookspec
+def register_observers(register: Register) -> None:
+    """Offer observers: what writes a run down for other programs.
+
+    Called once per process; the return value is ignored; import nothing here.
+
+    Args:
+        register: call as ``register(name, "module:Class", summary=..., extra=...)``.
     """
 
 

@@ -1,4 +1,4 @@
-"""Calling the life-cycle hooks of all plugins."""
+"""Calling the life-cycle hooks of all plugins, and the observers of one run."""
 
 from __future__ import annotations
 
@@ -11,15 +11,23 @@ from limbeck.entries import Failure, describe_error, is_strict
 
 if TYPE_CHECKING:
     from limbeck.events import CheckpointInfo, EvaluationInfo, RunInfo, RunResult
+    from limbeck.observers import Observer
 
 
 class Lifecycle:
-    """The life-cycle hooks of all plugins. A plugin that raises is recorded and the run goes on."""
+    """The life-cycle hooks of all plugins, then a run's observers. One that raises is recorded and the run goes on."""
 
-    def __init__(self, manager: pluggy.PluginManager, fail: Callable[[Failure], None]) -> None:
+    def __init__(
+        self, manager: pluggy.PluginManager, fail: Callable[[Failure], None], observers: Sequence[Observer] = ()
+    ) -> None:
         self._manager = manager
         self._fail = fail
+        self._observers = observers
         self._told: set[tuple[str, str]] = set()
+
+    def with_observers(self, observers: Sequence[Observer]) -> Lifecycle:
+        """Return the same hooks with the observers of one run after them."""
+        return Lifecycle(self._manager, self._fail, observers)
 
     def before_run(self, run: RunInfo) -> None:
         """Tell every plugin that a run is about to take its first step."""
@@ -53,6 +61,11 @@ class Lifecycle:
                 implementation.function(**{name: values[name] for name in wanted if name in values})
             except Exception as error:
                 self._report(implementation.plugin_name, hook, error)
+        for observer in self._observers:
+            try:
+                getattr(observer, hook)(**values)
+            except Exception as error:
+                self._report(f"observers:{observer.name}", hook, error)
 
     def _report(self, plugin: str, hook: str, error: Exception) -> None:
         """Record the first failure of a plugin's hook, or raise it when ``LIMBECK_STRICT`` is set."""

@@ -35,6 +35,7 @@ def check_names(config: RunConfig, recipe: Recipe, data: Any = None) -> None:
         ("label_projectors", config.labels),
         ("augmentations", recipe.augmentation),
         ("executors", config.execution.executor),
+        *(("observers", observer) for observer in config.observers),
     ]
     if data is None:
         check_data(config.data)

@@ -8,6 +8,7 @@ first step, ``checkpoint.safetensors`` and ``log.jsonl`` during it, and the set,
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -31,9 +32,9 @@ from limbeck.evaluation import Evaluation, Recipe, evaluate_with_baselines
 from limbeck.evaluation.kept import forget, keep_rows
 from limbeck.events import EvaluationInfo, RunInfo, RunResult
 from limbeck.execution.device import compute_settings, keep_freed_memory, resolve_device, threads_that_pay
-from limbeck.execution.plan import NAME as PLAN
 from limbeck.execution.plan import Plan
 from limbeck.files import folder_lock, write_atomic, write_json
+from limbeck.lifecycle import Lifecycle
 from limbeck.networks import build_network
 from limbeck.plugins import registry
 from limbeck.preflight import check_names
@@ -165,6 +166,7 @@ def _claimed(folder: Path, config: RunConfig, resume: bool) -> Iterator[Kept]:
             raise UsageError(
                 f"{folder} already holds a run. Continue it with --resume {folder}, or choose another --out."
             )
+        found = set(folder.iterdir())
         try:
             yield _kept(folder, config) if resume else Kept()
         except BaseException as error:
@@ -172,8 +174,8 @@ def _claimed(folder: Path, config: RunConfig, resume: bool) -> Iterator[Kept]:
             if isinstance(error, KeyboardInterrupt) and (resume or is_begun):
                 raise Interrupted(f"stopped; nothing is lost. Continue: limbeck distill --resume {folder}") from None
             if not resume and not is_begun:
-                for name in (CONFIG, ENVIRONMENT, PLAN, INITIAL):
-                    (folder / name).unlink(missing_ok=True)
+                for path in set(folder.iterdir()) - found:
+                    path.unlink() if path.is_file() else shutil.rmtree(path)
             raise
 
 
@@ -196,7 +198,8 @@ def _run(
 ) -> Finished:
     started = time.perf_counter()
     info = _info(config, folder)
-    hooks = registry().hooks
+    made = registry()
+    hooks = made.hooks.with_observers([made.create("observers", each.model_dump()) for each in config.observers])
     try:
         if config.matcher is None:
             hooks.before_run(info)
@@ -208,7 +211,7 @@ def _run(
             hooks.before_run(info)
             loop = distil(parts, folder=folder, hooks=hooks, report=listener.progress, start=kept.start)
             synthetic, steps = distilled_set(config, parts, loop.step, loop.seconds, loop.growth), loop.step
-        rows = _keep_and_measure(config, data, synthetic, folder, cache, listener)
+        rows = _keep_and_measure(config, data, synthetic, folder, cache, listener, hooks)
     except BaseException as error:
         hooks.on_run_error(info, error)
         raise
@@ -245,6 +248,7 @@ def _keep_and_measure(
     folder: Path | None,
     cache: Path | None,
     listener: Listener,
+    hooks: Lifecycle,
 ) -> list[Evaluation]:
     if folder is None:
         return []
@@ -253,8 +257,9 @@ def _keep_and_measure(
     else:
         forget(folder)
     synthetic.save(folder)
-    rows = measure(config, data, synthetic, folder / "networks", cache, listener) if config.evaluation.networks else []
-    if rows:
+    rows = []
+    if config.evaluation.networks:
+        rows = measure(config, data, synthetic, folder / "networks", cache, listener, hooks)
         keep_rows(folder, synthetic, rows)
     from limbeck.report import write_report  # matplotlib and jinja2 only when a page is written
 
@@ -279,9 +284,10 @@ def measure(
     networks_folder: Path | None,
     cache: Path | None,
     listener: Listener,
+    hooks: Lifecycle | None = None,
 ) -> list[Evaluation]:
-    """Evaluate a set by its recipe, beside the baselines the configuration asks for."""
-    section, hooks = config.evaluation, registry().hooks
+    """Evaluate a set by its recipe, beside the baselines the configuration asks for; tell hooks of each row."""
+    section, hooks = config.evaluation, hooks or registry().hooks
 
     def told(row: Evaluation) -> None:
         hooks.after_evaluation(
