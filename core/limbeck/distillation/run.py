@@ -226,7 +226,8 @@ class Loop:
             if name.startswith(LEARNED) and not torch.isfinite(tensor).all():
                 raise DivergenceError(f"'{name}' stopped being finite by step {self.step - 1}. {self._hint()}")
         digest = parts.data.train.digest()
-        self.growth = max(filter(None, (self.growth, self._memory and self._memory.bytes)), default=None)
+        grown = None if self._memory is None else self._memory.bytes
+        self.growth = max((found for found in (self.growth, grown) if found is not None), default=None)
         position = checkpoint.Position(self.step, self.seconds, parts.config.identity(), digest, self.growth)
         path = checkpoint.save(self.folder, position, tensors)
         self._saved, self._kept = time.perf_counter(), self.step
