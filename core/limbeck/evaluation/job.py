@@ -15,14 +15,14 @@ from limbeck.execution.device import threads_that_pay
 from limbeck.networks import FunctionalNetwork, build_network
 from limbeck.plugins import registry
 from limbeck.synthetic import Formation, LabelProjector, ProjectorContext
-from limbeck.training import Epochs, Samples, TrainData, fit
+from limbeck.training import Epochs, Progress, Samples, TrainData, accuracy, fit
 
 PROJECTOR, FORMATION, PREPROCESSING = "projector.", "formation.", "preprocessing."
 """Prefixes of the tensors among a job's that are the label projector's, the formation's and the data's own."""
 
 
 def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Train one network from scratch by a recipe and test it after its last epoch.
+    """Train one network from scratch by a recipe and test it after its last pass, and before where the recipe says so.
 
     Args:
         config: ``recipe``, ``seed`` (the only source of chance), ``spec``, ``label_kind``, ``device`` and
@@ -32,17 +32,23 @@ def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
             state under ``projector.``, the formation's under ``formation.``.
 
     Returns:
-        ``accuracy`` in [0, 1], ``per_class`` (None where the test set has none), ``loss``, ``seconds``.
+        Of the last pass ``accuracy`` in [0, 1], ``per_class`` (None where the test set has none) and ``loss``;
+        ``tests``, the finished passes after which it was tested, ``curve``, its accuracies then, and ``seconds``.
     """
     began = time.perf_counter()
-    recipe, spec = (
-        Recipe.from_dict(config["recipe"]),
-        DataSpec.from_dict(config["spec"], _under(PREPROCESSING, tensors)),
-    )
+    recipe = Recipe.from_dict(config["recipe"])
+    spec = DataSpec.from_dict(config["spec"], _under(PREPROCESSING, tensors))
     device = torch.device(config["device"])
     network = build_network(recipe.network, spec, device)
     train = _training_data(recipe, spec, tensors, device)
     test = RealData(tensors["test_images"], tensors["test_labels"], spec, device=device)
+    dtype = getattr(torch, config["precision"])
+    curve: dict[int, float] = {}
+
+    def look(news: Progress) -> None:
+        if recipe.evaluate_every and news.epoch % recipe.evaluate_every == 0 and news.epoch < recipe.epochs:
+            curve[news.epoch] = accuracy(network, news.state, test, dtype=dtype).overall
+
     with threads_that_pay(network.largest_activation(), device):
         result = fit(
             network,
@@ -50,6 +56,9 @@ def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
             data=train,
             labels=_projector(recipe, spec, config, tensors, device),
             lr=recipe.lr,
+            loss=recipe.loss,
+            temperature=recipe.temperature,
+            clip=recipe.clip,
             momentum=recipe.momentum if recipe.optimiser == "sgd" else 0.0,
             weight_decay=recipe.weight_decay,
             budget=Epochs(recipe.epochs),
@@ -57,14 +66,18 @@ def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
             optimiser=recipe.optimiser,
             schedule=recipe.course,
             augmentation=_augmentation(recipe, spec),
-            dtype=getattr(torch, config["precision"]),
+            dtype=dtype,
             eval_sets={"test": test},
+            on_epoch=look,
         )
     found = result.metrics[0]["test"]
+    curve[recipe.epochs] = found.overall
     return {
         "accuracy": found.overall,
         "per_class": [value if value == value else None for value in found.per_class],
         "loss": found.loss,
+        "tests": list(curve),
+        "curve": list(curve.values()),
         "seconds": time.perf_counter() - began,
     }
 

@@ -14,6 +14,7 @@ from limbeck.evaluation.job import network_builder
 from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.rows import Evaluation
 from limbeck.evaluation.trials import Material, Measurement, Trial
+from limbeck.evaluation.validation import split
 from limbeck.execution.executors import Executor, OnResult
 from limbeck.plugins import registry
 from limbeck.seeding import derive_seed
@@ -42,7 +43,8 @@ def evaluate_set(
 
     Args:
         synthetic: the set.
-        data: real images; the training part is used only by a label projector that needs it.
+        data: real images; the training part is used only by a label projector that needs it, and by a search of
+            learning rates.
         recipe: how each network is trained.
         networks: how many.
         seed: the evaluation's seed.
@@ -54,21 +56,32 @@ def evaluate_set(
         on_result: told of each network's number and result as it arrives.
 
     Raises:
-        UsageError: no network asked for, or set and data differ in shape or classes.
+        UsageError: no network asked for, set and data differ in shape or classes, or the loss does not fit the labels.
     """
     check_fit(synthetic.spec, data.spec)
-    measurement = make_measurement(data, seed, device, dtype, executor)
+    recipe.check_labels(synthetic.label_kind)
+    measurement = make_measurement(data, seed, device, dtype, executor, search=bool(recipe.lr_search))
     own = material_of(synthetic, data, recipe, measurement)
     tell = None if on_result is None else _without_label(on_result)
     return measurement.rows([Trial(label, recipe, networks, lambda _: own)], cache, tell)[0]
 
 
 def make_measurement(
-    data: DataSet, seed: int, device: torch.device | str, dtype: torch.dtype, executor: Executor | None
+    data: DataSet,
+    seed: int,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    executor: Executor | None,
+    *,
+    search: bool = False,
 ) -> Measurement:
-    """Return how sets are measured, with the default executor where none is given."""
+    """Return how sets are measured, with the default executor where none is given.
+
+    ``search``: keep training images aside to compare learning rates on.
+    """
     runs: Executor = executor or registry().create("executors", "serial")
-    return Measurement(data.test, seed, torch.device(device), dtype, runs)
+    validation = split(data.train, seed) if search else None
+    return Measurement(data.test, seed, torch.device(device), dtype, runs, validation)
 
 
 def material_of(synthetic: SyntheticSet, data: DataSet, recipe: Recipe, measurement: Measurement) -> Material:

@@ -65,6 +65,10 @@ class Recipe(Options):
             return Cosine()
         return StepSchedule(self.milestones, self.factor, self.reset_momentum)
 
+    def has_soft_labels(self, label_kind: str) -> bool:
+        """Whether networks learn from probabilities: those stored with the images, or a label projector's."""
+        return label_kind != "hard" or self.labels["name"] != STORED_LABELS["name"]
+
     def check_labels(self, label_kind: str) -> None:
         """Refuse a loss that the set's labels give nothing to.
 
@@ -74,18 +78,23 @@ class Recipe(Options):
         Raises:
             UsageError: the loss compares with probabilities, and the labels are classes.
         """
-        if self.loss in SOFT_LOSSES and label_kind == "hard" and self.labels["name"] == STORED_LABELS["name"]:
+        if self.loss in SOFT_LOSSES and not self.has_soft_labels(label_kind):
             raise UsageError(
                 f"loss '{self.loss}' compares with soft labels, but this set's labels are classes. "
                 "Take loss ce or mse, or let a teacher label the images: labels=teacher."
             )
 
     def for_classes(self) -> Recipe:
-        """Return the same training on real images with their classes: no formation, and no loss for soft labels."""
-        changes: dict[str, Any] = {"labels": STORED_LABELS, "formation": {"name": "identity"}}
-        if self.loss in SOFT_LOSSES:
-            changes |= {"loss": "ce", "temperature": 1.0}
-        return self.with_(**changes)
+        """Return the same training on classes: the labels stored with the images, and cross-entropy at temperature 1.
+
+        Squared errors stay what they are.
+        """
+        changes = {"loss": "ce", "temperature": 1.0} if self.loss in SOFT_LOSSES else {}
+        return self.with_(labels=STORED_LABELS, **changes)
+
+    def belongings(self) -> dict[str, Any]:
+        """Return what belongs to the set and not to a protocol, which hands it on as arguments of ``Recipe``."""
+        return {name: getattr(self, name) for name in ("labels", "formation", "made_with", "learned_lr")}
 
     def with_(self, **changes: Any) -> Recipe:
         """Return a copy with other values."""

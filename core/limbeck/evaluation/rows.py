@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.errors import ArtifactError
+from limbeck.evaluation.scores import scores_of
 from limbeck.files import write_json
 
 FILE = "evaluation.json"
@@ -127,8 +128,8 @@ _DERIVED = ("networks", "mean", "std", "best_mean", "best_std", "best_note", "lr
 
 
 def save_rows(folder: Path, rows: Sequence[Evaluation]) -> None:
-    """Write ``evaluation.json`` into a run folder, whole or not at all."""
-    write_json(folder / FILE, {"rows": [row.to_dict() for row in rows]})
+    """Write ``evaluation.json`` into a run folder, whole or not at all; what scores the rows give stand in it."""
+    write_json(folder / FILE, {"rows": [row.to_dict() for row in rows], "scores": scores_of(rows)})
 
 
 def load_rows(folder: Path) -> list[Evaluation]:

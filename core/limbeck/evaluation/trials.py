@@ -15,6 +15,7 @@ from limbeck.errors import UsageError
 from limbeck.evaluation.job import FORMATION, PREPROCESSING, PROJECTOR
 from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.rows import Evaluation
+from limbeck.evaluation.validation import Split
 from limbeck.execution.executors import Executor, Job, Result
 from limbeck.plugins import registry
 from limbeck.seeding import derive_seed
@@ -78,6 +79,7 @@ class Measurement:
         device: where networks train.
         dtype: ``torch.float32``, or ``torch.bfloat16`` for mixed precision.
         executor: runs the networks.
+        validation: the training images of which some are kept aside, where learning rates are searched.
     """
 
     test: RealData
@@ -85,6 +87,7 @@ class Measurement:
     device: torch.device
     dtype: torch.dtype
     executor: Executor
+    validation: Split | None = None
 
     def rows(
         self,
@@ -95,10 +98,13 @@ class Measurement:
     ) -> list[Evaluation]:
         """Train the networks of all trials, as one batch of jobs, and return a row for each.
 
+        Trials whose recipes search a learning rate train one network for each rate before, as a batch of its own.
+
         Raises:
             UsageError: a trial without networks.
         """
-        pending = [_Pending(trial, self._materials(trial)) for trial in trials]
+        searches = self._search(trials, cache)
+        pending = [_Pending(trial, searches[trial.label], self._materials(trial)) for trial in trials]
         places = [(row, network) for row in pending for network in range(row.trial.networks)]
 
         def arrive(index: int, result: Result) -> None:
@@ -109,10 +115,35 @@ class Measurement:
             if on_row is not None and len(row.results) == row.trial.networks:
                 on_row(row.finish())
 
-        self.executor.run([self._job(row, network) for row, network in places], cache, arrive)
+        jobs = [
+            self._job(
+                row.recipe,
+                row.materials[network],
+                self._seed(row.trial.label, network),
+                f"{row.trial.label}, network {network + 1} of {row.trial.networks}",
+            )
+            for row, network in places
+        ]
+        self.executor.run(jobs, cache, arrive)
         return [row.finish() for row in pending]
 
-    def _seed(self, label: str, network: int) -> int:
+    def _search(self, trials: Sequence[Trial], cache: Path | None) -> dict[str, Search]:
+        """Try the rates of each trial's recipe, all with the same seed, on the training images kept aside."""
+        places, jobs = [], []
+        held = None if self.validation is None else self.validation.held
+        for trial in trials:
+            seed = self._seed(trial.label, "lr")
+            material = trial.material(seed) if trial.recipe.lr_search else None
+            for rate in trial.recipe.lr_search if material is not None else ():
+                recipe = trial.recipe.with_(lr=rate, evaluate_every=0)
+                places.append((trial.label, rate))
+                jobs.append(self._job(recipe, material, seed, f"{trial.label}, learning rate {rate}", held))
+        found: dict[str, dict[float, Result]] = {trial.label: {} for trial in trials}
+        for (label, rate), result in zip(places, self.executor.run(jobs, cache) if jobs else (), strict=True):
+            found[label][rate] = result
+        return {label: _searched(results, 0 if held is None else len(held)) for label, results in found.items()}
+
+    def _seed(self, label: str, network: int | str) -> int:
         """Return the seed of one network, from which all its chance comes."""
         return derive_seed(self.seed, "eval", label, network)
 
@@ -121,31 +152,56 @@ class Measurement:
             raise UsageError(f"{trial.networks} evaluation networks were asked for: give 1 or more.")
         return [trial.material(self._seed(trial.label, network)) for network in range(trial.networks)]
 
-    def _job(self, row: _Pending, network: int) -> Job:
-        trial, material = row.trial, row.materials[network]
+    def _job(self, recipe: Recipe, material: Material, seed: int, name: str, test: RealData | None = None) -> Job:
+        """Return the job of one network, which holds nothing of the recipe that does not concern it."""
+        test = test or self.test
         return Job(
             function="limbeck.evaluation.job:train_and_test",
             config={
-                "recipe": trial.recipe.to_dict(),
-                "seed": self._seed(trial.label, network),
+                "recipe": recipe.with_(lr_search=(), selection="last").to_dict(),
+                "seed": seed,
                 "spec": material.spec.to_dict(),
                 "label_kind": material.label_kind,
                 "device": str(self.device),
                 "precision": str(self.dtype).removeprefix("torch."),
-                "versions": {"torch": torch.__version__, **providers(trial.recipe)},
+                "versions": {"torch": torch.__version__, **providers(recipe)},
             },
             tensors={
                 "images": material.images,
                 "labels": material.labels,
                 "group": material.group,
-                "test_images": self.test.images,
-                "test_labels": self.test.labels,
+                "test_images": test.images,
+                "test_labels": test.labels,
                 **{PROJECTOR + key: value for key, value in material.projector.items()},
                 **{FORMATION + key: value for key, value in material.formation.items()},
                 **{PREPROCESSING + key: value for key, value in material.spec.tensors().items()},
             },
-            name=f"{trial.label}, network {network + 1} of {trial.networks}",
+            name=name,
         )
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search of learning rates found.
+
+    Attributes:
+        tried: validation accuracy of each rate, in [0, 1]; empty where none was searched.
+        images: how many the rates were compared on.
+        seconds: what it took.
+    """
+
+    tried: Mapping[float, float]
+    images: int = 0
+    seconds: float = 0.0
+
+    def chosen(self, recipe: Recipe) -> Recipe:
+        """Return the recipe with the best rate, the first of equals."""
+        return recipe.with_(lr=max(self.tried, key=lambda rate: self.tried[rate])) if self.tried else recipe
+
+
+def _searched(results: Mapping[float, Result], images: int) -> Search:
+    tried = {rate: result["accuracy"] for rate, result in results.items()}
+    return Search(tried, images if tried else 0, sum(result["seconds"] for result in results.values()))
 
 
 def providers(recipe: Recipe) -> dict[str, str]:
@@ -165,23 +221,35 @@ class _Pending:
     """A row whose networks arrive one by one, in any order."""
 
     trial: Trial
+    search: Search
     materials: list[Material]
     results: dict[int, Result] = field(default_factory=dict)
 
+    @property
+    def recipe(self) -> Recipe:
+        """How its networks are trained, at the rate that was found."""
+        return self.search.chosen(self.trial.recipe)
+
     def finish(self) -> Evaluation:
         """Return the row, its networks in order."""
-        trial, material = self.trial, self.materials[0]
+        trial, material, recipe = self.trial, self.materials[0], self.recipe
         results = [self.results[network] for network in range(trial.networks)]
         return Evaluation(
             label=trial.label,
-            protocol=trial.recipe.protocol,
-            recipe=trial.recipe.to_dict(),
+            protocol=recipe.protocol,
+            recipe=recipe.to_dict(),
             accuracies=[result["accuracy"] for result in results],
             per_class=_mean_per_class([result["per_class"] for result in results]),
             bytes=material.bytes,
             images=len(material.images),
-            seconds=sum(result["seconds"] for result in results),
+            seconds=sum(result["seconds"] for result in results) + self.search.seconds,
             label_kind=material.label_kind,
+            selection=recipe.selection,
+            best=[max(result["curve"]) for result in results] if recipe.evaluate_every else None,
+            tests=results[0]["tests"] if recipe.evaluate_every else [],
+            curves=[result["curve"] for result in results] if recipe.evaluate_every else [],
+            lr_searched={str(rate): accuracy for rate, accuracy in self.search.tried.items()},
+            validation_images=self.search.images,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -46,7 +46,13 @@ class LabelProjector(Component, ABC):
 
     Life: ``load_state_dict`` when an artifact brings a state, then ``prepare`` once, then ``plan`` and
     ``labels`` for every batch.
+
+    Attributes:
+        labels_any_image: whether labels follow from the images alone, as a teacher's do, so that real images can be
+            given the like and be compared with the set fairly.
     """
+
+    labels_any_image: ClassVar[bool] = False
 
     def prepare(self, context: ProjectorContext) -> None:
         """Do the work that precedes training, such as training a teacher; once."""

@@ -26,6 +26,8 @@ from limbeck.training import Epochs, fit
 class TeacherLabels(LabelProjector):
     """A network trained on the real images gives the label of every augmented training image."""
 
+    labels_any_image = True
+
     class Options(OptionsBase):
         """Which network teaches, and how it is trained: SGD at a constant rate, without augmentation."""
 
