@@ -13,6 +13,7 @@ from limbeck import events, hookspecs
 from limbeck import plugins as plugins_module
 from limbeck.api import distill
 from limbeck.lifecycle import Lifecycle
+from limbeck.observers import Observer
 from limbeck.plugins import load_files, load_installed
 
 HOOKS = {
@@ -37,7 +38,7 @@ VALUES = {
 
 
 def test_the_hooks_fit_on_a_page():
-    assert 10 < len(HOOKS) <= 20
+    assert 10 < len(HOOKS) <= 24
     assert LIFE_CYCLE == [
         "before_run", "after_steps", "after_evaluation", "after_checkpoint", "on_run_error", "after_run",
     ]  # fmt: skip
@@ -105,8 +106,19 @@ def test_every_life_cycle_hook_is_called_with_what_it_documents(hook, loose, mon
 
 
 def test_the_callable_class_has_a_method_for_every_life_cycle_hook():
-    methods = [name for name in vars(Lifecycle) if not name.startswith("_")]
-    assert methods == LIFE_CYCLE
+    assert public(Lifecycle) == ["with_observers", *LIFE_CYCLE]
+
+
+def test_an_observer_has_a_method_for_every_life_cycle_hook_with_its_parameters():
+    assert public(Observer) == LIFE_CYCLE
+    for hook in LIFE_CYCLE:
+        assert list(inspect.signature(getattr(Observer, hook)).parameters)[1:] == list(
+            inspect.signature(HOOKS[hook]).parameters
+        )
+
+
+def public(cls):
+    return [name for name in vars(cls) if not name.startswith("_")]
 
 
 @pytest.mark.parametrize("record", [events.RunInfo, events.EvaluationInfo, events.CheckpointInfo, events.RunResult])
