@@ -127,8 +127,11 @@ class BudgetSection(Options):
         return self
 
 
-Baseline = Literal["random", "random_bytes", "whole"]
+Baseline = Literal[
+    "random", "random_bytes", "random_soft", "random_plain", "synthetic_plain", "synthetic_hard", "whole"
+]
 BASELINES: tuple[Baseline, ...] = ("random", "random_bytes", "whole")
+"""What is measured beside a set unless something else is asked for."""
 
 
 class EvaluationSection(Options):
@@ -137,7 +140,7 @@ class EvaluationSection(Options):
     protocol: Spec = Spec(name="dc")
     networks: int = Field(5, ge=0, description="networks trained from scratch; 0 measures nothing")
     baselines: tuple[Baseline, ...] = Field(
-        BASELINES, description="what is measured beside it; false measures nothing else, true all of them"
+        BASELINES, description="what is measured beside it; false measures nothing else, true the usual three"
     )
 
     @field_validator("baselines", mode="before")
