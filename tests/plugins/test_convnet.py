@@ -12,7 +12,8 @@ from torch import nn
 from limbeck.errors import UsageError
 from limbeck.networks import FunctionalNetwork
 from limbeck.plugins import registry
-from limbeck_plugins.networks.convnet import ConvNet, MeanPool
+from limbeck_plugins.networks.blocks import MeanPool
+from limbeck_plugins.networks.convnet import ConvNet
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 

@@ -150,7 +150,7 @@ class FeatureEngine(Engine):
         return torch.stack([piece.sum(0) for piece in pieces]).sum(0) / sum(map(len, pieces))
 
     def _signals(self, state: State, images: Tensor) -> Signals:
-        maps = self.network.features(state, images, self.taps)
+        maps = self.network.features(state, images, self.taps, dropout="off")
         return self.matcher.signal({tap: self._at_least_float32(value) for tap, value in maps.items()})
 
     @staticmethod

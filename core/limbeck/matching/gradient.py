@@ -203,7 +203,7 @@ class GradientEngine(Engine):
     def _calibrate(self, batches: Batches, state: State) -> None:
         """Set batch-norm statistics from real images, as the published code does before freezing them."""
         with torch.no_grad():
-            self.network(state, batches.calibration(CALIBRATION_IMAGES), train=True)
+            self.network(state, batches.calibration(CALIBRATION_IMAGES), train=True, dropout="off")
 
 
 Member = tuple[int, Tensor, Tensor]

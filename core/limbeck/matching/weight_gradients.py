@@ -42,7 +42,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, total: int) -> Tensor:
 
 
 class WeightGradients:
-    """Gradients with respect to some of a network's weights; batch norm is frozen at its statistics.
+    """Gradients with respect to some of a network's weights; batch norm is frozen, and nothing is dropped.
 
     Args:
         network: the structure.
@@ -133,7 +133,8 @@ class WeightGradients:
         return pull_back(self.of_batch(state, *inputs, total, create_graph=True), direction, inputs)
 
     def _loss(self, weights: Mapping[str, Tensor], state: State, images: Tensor, labels: Tensor, total: int) -> Tensor:
-        logits = self.network({**state, **weights}, images, train=not self.network.couples_samples)
+        train = not self.network.couples_samples
+        logits = self.network({**state, **weights}, images, train=train, dropout="off")
         return cross_entropy(logits, labels, total)
 
 

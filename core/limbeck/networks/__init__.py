@@ -1,6 +1,7 @@
 """Networks as functions of their weights: any ``nn.Module``, started from a generator of our own."""
 
 from limbeck.networks.build import build_network
+from limbeck.networks.dropout import Dropout
 from limbeck.networks.functional import FunctionalNetwork, Network, State
 
-__all__ = ["FunctionalNetwork", "Network", "State", "build_network"]
+__all__ = ["Dropout", "FunctionalNetwork", "Network", "State", "build_network"]

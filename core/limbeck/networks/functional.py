@@ -18,6 +18,7 @@ from torch.func import functional_call
 
 from limbeck.component import Component
 from limbeck.errors import UsageError, unknown_name
+from limbeck.networks.dropout import Owner, own_dropout
 
 State = dict[str, Tensor]
 """Weights and buffers of one network by their names in the module."""
@@ -46,7 +47,7 @@ class FunctionalNetwork:
     """One structure on one device, called with whatever weights the caller holds.
 
     Args:
-        module: the structure; its own weights are never used.
+        module: the structure; its own weights are never used, and its dropout modules are replaced by ``Dropout``.
         shape: (channels, height, width) it was built for.
         device: where it computes.
         dtype: floating-point type of weights and images.
@@ -66,6 +67,7 @@ class FunctionalNetwork:
         self.parameter_names = [key for key, _ in module.named_parameters()]
         self.buffer_names = [key for key, _ in module.named_buffers()]
         self.classifier_name = _last_linear(module)
+        self._dropouts = own_dropout(module)
 
     @property
     def num_parameters(self) -> int:
@@ -89,21 +91,50 @@ class FunctionalNetwork:
                 state[f"{prefix}.{key}" if prefix else key] = value
         return state
 
-    def __call__(self, state: Mapping[str, Tensor], images: Tensor, *, train: bool = True) -> Tensor:
+    @property
+    def drops(self) -> bool:
+        """Whether something is dropped at random in train mode."""
+        return any(module.p > 0 for module in self._dropouts)
+
+    def __call__(
+        self, state: Mapping[str, Tensor], images: Tensor, *, train: bool = True, dropout: Owner = None
+    ) -> Tensor:
         """Return logits [n, classes] of normalised images [n, ch, h, w] under the weights ``state``.
 
         Args:
             state: weights and buffers; buffers are updated in place where the structure does so in training.
             images: normalised, of the network's dtype.
             train: the module's mode: batch norm uses the batch's statistics, dropout acts.
+            dropout: owner of the masks in train mode, or ``"off"``; needed only where something is dropped. Two calls
+                on halves of a batch draw other masks than one call on the whole.
+
+        Raises:
+            UsageError: images of another size, or nobody owns the masks.
         """
         self.check(images)
         self.module.train(train)
-        logits: Tensor = functional_call(self.module, dict(state), (images,))
+        with self._lent(dropout):
+            logits: Tensor = functional_call(self.module, dict(state), (images,))
         return logits
 
+    @contextmanager
+    def _lent(self, owner: Owner) -> Iterator[None]:
+        for module in self._dropouts:
+            module.owner = owner
+        try:
+            yield
+        finally:
+            for module in self._dropouts:
+                module.owner = None
+
     def features(
-        self, state: Mapping[str, Tensor], images: Tensor, taps: Sequence[str], *, train: bool = True
+        self,
+        state: Mapping[str, Tensor],
+        images: Tensor,
+        taps: Sequence[str],
+        *,
+        train: bool = True,
+        dropout: Owner = None,
     ) -> dict[str, Tensor]:
         """Return what flows out of the named modules, or into the classifier for ``"embedding"``.
 
@@ -112,6 +143,7 @@ class FunctionalNetwork:
             images: normalised images [n, ch, h, w].
             taps: module names as in ``named_modules``, or ``"embedding"``.
             train: the module's mode.
+            dropout: owner of the masks in train mode, or ``"off"``.
 
         Returns:
             One tensor per tap, first axis the n samples.
@@ -123,7 +155,7 @@ class FunctionalNetwork:
         with ExitStack() as stack:
             for tap in taps:
                 stack.enter_context(self._tapped(tap, found))
-            self(state, images, train=train)
+            self(state, images, train=train, dropout=dropout)
         return found
 
     def names_of(self, kind: type[nn.Module]) -> list[str]:

@@ -144,7 +144,7 @@ class Training:
 
     def _logits(self, images: Tensor) -> Tensor:
         with autocast(self.settings.device, self.settings.dtype):
-            logits = self.network(self._working, images)
+            logits = self.network(self._working, images, dropout=self.streams.train)
         return logits.to(self._working_dtype)
 
     def _add_gradient(self, loss: Tensor) -> Tensor:

@@ -1,0 +1,251 @@
+"""What the families share: norms, activations and poolings, plain stacks of convolutions, and variants' names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from limbeck.errors import UsageError
+
+Shape = tuple[int, int, int]
+"""(channels, height, width)."""
+Norm = Literal["none", "batch", "layer", "instance", "group"]
+
+NORMS = {"in": "instance", "bn": "batch", "ln": "layer", "gn": "group", "nonorm": "none"}
+"""The norms by their tokens in a variant's name."""
+NUM_GROUPS = 4  # of group normalisation, as published (arXiv:2006.05929)
+
+
+class _Mean(torch.autograd.Function):
+    """Means of 2x2 squares by a convolution, which is linear: its derivative along t is itself at t."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(maps: Tensor) -> Tensor:
+        return functional.conv2d(maps, _quarters(maps), stride=2, groups=maps.shape[1])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.odd = (inputs[0].shape[2] % 2, inputs[0].shape[3] % 2)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return _Spread.apply(grad, ctx.odd)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Any:
+        return _Mean.apply(tangent)
+
+
+class _Spread(torch.autograd.Function):
+    """The transpose of ``_Mean``: a quarter of each value to each place of its square."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(grad: Tensor, odd: tuple[int, int]) -> Tensor:
+        quarters = _quarters(grad)
+        return functional.conv_transpose2d(grad, quarters, stride=2, groups=grad.shape[1], output_padding=odd)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, tuple[int, int]], output: Tensor) -> None:
+        ctx.odd = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return _Mean.apply(grad), None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Any:
+        return _Spread.apply(tangent, ctx.odd)
+
+
+def _quarters(maps: Tensor) -> Tensor:
+    return maps.new_full((maps.shape[1], 1, 2, 2), 0.25)
+
+
+class MeanPool(nn.Module):
+    """Means of 2x2 squares, [n, ch, h, w] to [n, ch, h // 2, w // 2].
+
+    On a CPU they are taken by a convolution, five times as fast there as ``avg_pool2d``: pooling was the slowest
+    part of a step.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the pooled maps."""
+        if maps.device.type != "cpu":
+            return functional.avg_pool2d(maps, 2)
+        pooled: Tensor = _Mean.apply(maps)
+        return pooled
+
+
+class Classified(nn.Module):
+    """Features, flattened, into a classifier.
+
+    Args:
+        features: images [n, ch, h, w] to maps [n, ...].
+        classifier: flattened maps [n, k] to logits [n, C].
+    """
+
+    def __init__(self, features: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.features, self.classifier = features, classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits [n, C]."""
+        logits: Tensor = self.classifier(self.features(images).flatten(1))
+        return logits
+
+
+def norm(kind: str, shape: Shape) -> list[nn.Module]:
+    """Return the normalisation of maps of ``shape``, if any.
+
+    Raises:
+        UsageError: the channels do not split into groups.
+    """
+    if kind == "group" and shape[0] % NUM_GROUPS:
+        raise UsageError(
+            f"group norm splits the channels into {NUM_GROUPS} groups, but the width is {shape[0]}; "
+            f"choose a multiple of {NUM_GROUPS}."
+        )
+    makers: dict[str, Callable[[], nn.Module]] = {
+        "batch": lambda: nn.BatchNorm2d(shape[0]),
+        "layer": lambda: nn.LayerNorm(shape),
+        "instance": lambda: nn.GroupNorm(shape[0], shape[0]),
+        "group": lambda: nn.GroupNorm(NUM_GROUPS, shape[0]),
+    }
+    return [makers[kind]()] if kind in makers else []
+
+
+def is_28(shape: Shape) -> bool:
+    """Whether images are 28x28, whose first padding is two wider so that their maps are those of 32x32 ones."""
+    return shape[1:] == (28, 28)
+
+
+class Conv(NamedTuple):
+    """A convolution of a plain stack, followed by norm and ReLU.
+
+    Attributes:
+        channels: of its output.
+        kernel: height and width.
+        padding: at each border; the first of a stack pads 28x28 images by two more.
+    """
+
+    channels: int
+    kernel: int
+    padding: int
+
+
+POOL = None
+"""2x2 max pooling in a plan."""
+Plan = Sequence[Conv | None]
+"""A plain stack from image to features."""
+
+
+def plain_stack(family: str, plan: Plan, kind: str, shape: Shape) -> tuple[nn.Sequential, int]:
+    """Return a stack of convolutions and poolings, and the number of features it ends in.
+
+    Args:
+        family: the network's name, for the error.
+        plan: ``Conv`` and ``POOL`` in order.
+        kind: the norm.
+        shape: of one image.
+
+    Raises:
+        UsageError: the images are too small for it.
+    """
+    if not _fits(plan, kind, shape[1:]):
+        smallest = next(size for size in count(1) if size != 28 and _fits(plan, kind, (size, size)))
+        raise too_small(family, shape, smallest)
+    layers: list[nn.Module] = []
+    channels, sizes = shape[0], iter(_sizes(plan, shape[1:]))
+    for position, part in enumerate(plan):
+        height, width = next(sizes)
+        if part is None:
+            layers.append(nn.MaxPool2d(2))
+            continue
+        padding = part.padding + 2 * (position == 0 and is_28(shape))
+        layers.append(nn.Conv2d(channels, part.channels, part.kernel, padding=padding))
+        channels = part.channels
+        layers += [*norm(kind, (channels, height, width)), nn.ReLU()]
+    return nn.Sequential(*layers), channels * height * width
+
+
+def too_small(family: str, shape: Shape, smallest: int, *others: str) -> UsageError:
+    """Say that a network does not take images this small, and which ones do.
+
+    Args:
+        family: the network's name.
+        shape: of one image.
+        smallest: height and width of the smallest it takes.
+        *others: its variants that take them.
+    """
+    _, height, width = shape
+    depth = min(min(height, width).bit_length() - 1, 3)
+    fitting = ", ".join([*others, *([f"convnet-d{depth}"] if depth else []), "mlp"])
+    return UsageError(
+        f"network '{family}' does not take {height}x{width} images: its smallest are {smallest}x{smallest}. "
+        f"These take them: {fitting}."
+    )
+
+
+def _sizes(plan: Plan, size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return height and width after each part of a plan."""
+    height, width = (32, 32) if size == (28, 28) else size
+    found = []
+    for part in plan:
+        if part is None:
+            height, width = height // 2, width // 2
+        else:
+            less = part.kernel - 1 - 2 * part.padding
+            height, width = height - less, width - less
+        found.append((height, width))
+    return found
+
+
+def _fits(plan: Plan, kind: str, size: tuple[int, int]) -> bool:
+    """Whether something is left of the images, and more than one pixel for instance norm, which erases single ones."""
+    return all(
+        min(sides) > 0 and not (kind == "instance" and part is not None and sides == (1, 1))
+        for part, sides in zip(plan, _sizes(plan, size), strict=True)
+    )
+
+
+def read_variant(
+    family: str, tokens: Sequence[str], words: Mapping[str, tuple[str, Any]], numbers: Mapping[str, str], example: str
+) -> dict[str, Any]:
+    """Read ``["d3", "w128", "in"]`` as ``{"depth": 3, "width": 128, "norm": "instance"}``.
+
+    Args:
+        family: the registered name.
+        tokens: what follows it.
+        words: tokens that stand for an option and its value.
+        numbers: options by the letter that goes before their value.
+        example: a name with a variant.
+
+    Raises:
+        UsageError: a token is unknown, or two tokens set the same option.
+    """
+    values: dict[str, Any] = {}
+    for token in tokens:
+        option, value = words.get(token, ("", None))
+        if not option and token[:1] in numbers and token[1:].isdecimal():
+            option, value = numbers[token[0]], int(token[1:])
+        if not option:
+            known = ", ".join([*(f"{letter}<{word}>" for letter, word in numbers.items()), *words])
+            raise UsageError(f"'{token}' is not a part of a {family} name. Known: {known} (as in {example}).")
+        if option in values:
+            raise UsageError(f"'{'-'.join(tokens)}' sets the {option} of {family} twice; give it once.")
+        values[option] = value
+    return values
+
+
+def norm_words() -> dict[str, tuple[str, Any]]:
+    """Return the norms' tokens as ``read_variant`` takes them."""
+    return {token: ("norm", value) for token, value in NORMS.items()}
