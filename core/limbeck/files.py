@@ -17,6 +17,22 @@ from limbeck.errors import LimbeckError, UsageError
 PART = ".part"
 """Ends the hidden name of a file that is still being written."""
 
+ROOT_VARIABLE = "LIMBECK_DATA"
+
+
+def default_root() -> Path:
+    """Return the folder data sets are looked for in when none is named."""
+    return Path(os.environ.get(ROOT_VARIABLE) or "data")
+
+
+def format_bytes(size: float) -> str:
+    """Write a size for people: ``1.4 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024 or unit == "GiB":
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` so that a reader sees the old file or the new one, never a part.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +16,10 @@ from limbeck.data.read import Part, is_pair, read_part
 from limbeck.data.real import RealData
 from limbeck.data.spec import DataSpec
 from limbeck.data.views import choose, split_view, view_of
+from limbeck.files import default_root
 from limbeck.options import parse
 from limbeck.seeding import generator
 
-ROOT_VARIABLE = "LIMBECK_DATA"
 TEST_SHARE = 0.2
 
 
@@ -72,11 +71,6 @@ def load_dataset(
     else:
         found = _on_device(_raw(data, data_root, download, seed), device, dtype)
     return view_of(found, view, seed)
-
-
-def default_root() -> Path:
-    """Return the folder data is looked for in when none is named."""
-    return Path(os.environ.get(ROOT_VARIABLE) or "data")
 
 
 def _raw(data: Any, data_root: str | Path | None, download: bool, seed: int) -> RawData:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from limbeck.errors import LimbeckError, UsageError
+from limbeck.files import format_bytes as format_bytes
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 FIRST, LEAP, TRIALS = 8, 4, 8
@@ -41,15 +42,6 @@ def parse_bytes(text: str) -> int:
     if size <= 0:
         raise UsageError(f"--memory '{text}' is not a size. Type for example --memory 2GiB or --memory 500MB.")
     return size
-
-
-def format_bytes(size: float) -> str:
-    """Write a size for people: ``1.4 GiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(size) < 1024 or unit == "GiB":
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
 
 
 class PeakGrowth:
