@@ -19,6 +19,7 @@ def environment(device: str) -> dict[str, Any]:
     Args:
         device: the run's device, as torch writes it.
     """
+    plugins = [f"{plugin.distribution} {plugin.version}".strip() for plugin in registry().plugins]
     return {
         "limbeck": limbeck.__version__,
         "torch": torch.__version__,
@@ -27,7 +28,7 @@ def environment(device: str) -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu",
-        "plugins": [f"{plugin.distribution} {plugin.version}".strip() for plugin in registry().plugins],
+        "plugins": list(dict.fromkeys(plugins)),
     }
 
 
