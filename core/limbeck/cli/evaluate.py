@@ -21,7 +21,7 @@ Examples:
   limbeck evaluate runs/dm-digits-ipc10 --network convnet-d2-w64-bn --networks 10
   limbeck evaluate runs/dm-digits-ipc10 --protocol dc --set epochs=100
   limbeck evaluate runs/dm-digits-ipc10 --pool cross --networks 1,mlp=3,convnet=3
-  limbeck evaluate runs/dm-digits-ipc10 --networks mlp=3,lenet=1
+  limbeck evaluate runs/dm-digits-ipc10 --scores
 """
 
 CHOSEN = "chosen"
@@ -53,6 +53,7 @@ CHOSEN = "chosen"
 )
 @click.option("--download", is_flag=True, help="Fetch missing data; without it nothing touches the network.")
 @click.option("--no-baselines", is_flag=True, help="Leave out random subsets and the whole data set.")
+@click.option("--scores", is_flag=True, help="Measure what LRS and ARS need too, and show these scores.")
 def evaluate(
     folder: Path,
     protocol: str | None,
@@ -67,6 +68,7 @@ def evaluate(
     data_root: Path | None,
     download: bool,
     no_baselines: bool,
+    scores: bool,
 ) -> None:
     """Train fresh networks on the set in FOLDER and test them on the real test images.
 
@@ -75,9 +77,10 @@ def evaluate(
     into FOLDER/cross_architecture.json; the page FOLDER/report.html shows all of them.
     """
     from limbeck.api import chosen_recipe, real_data
-    from limbeck.config import RunConfig, Spec, assignments
+    from limbeck.config import BASELINES, RunConfig, Spec, assignments
     from limbeck.data import load_dataset
     from limbeck.errors import UsageError
+    from limbeck.evaluation import rows_for_scores
     from limbeck.execution.device import keep_freed_memory, resolve_device
     from limbeck.files import folder_lock
     from limbeck.report import write_report
@@ -87,6 +90,8 @@ def evaluate(
     folder = folder.parent if folder.is_file() else folder
     if pairs and protocol is None:
         raise UsageError("--set gives options of a protocol: name one, for example --protocol dc.")
+    if scores and (no_baselines or pool or "=" in counts):
+        raise UsageError("--scores compares with the baselines of one network: leave out --no-baselines and pools.")
     count, named = parse_counts(counts)
     members = _members(pool, count, named, network, synthetic)
     spec = None if protocol is None else {"name": protocol, **assignments(pairs)}
@@ -94,11 +99,12 @@ def evaluate(
     place = resolve_device(device)
     if place.type == "cpu":
         keep_freed_memory()
+    beside = (*BASELINES, *rows_for_scores(synthetic.label_kind, recipe))
     config = RunConfig.model_validate(
         {
             "selector": {"name": "random"},
             "seed": synthetic.provenance.get("settings", {}).get("seed", 0) if seed is None else seed,
-            "evaluation": {"networks": count, "baselines": not no_baselines},
+            "evaluation": {"networks": count, "baselines": beside if scores else not no_baselines},
             "execution": {"device": device, "executor": Spec(name=executor)},
         }
     )
@@ -183,7 +189,7 @@ def _by_one_recipe(asked: Asked, recipe: Recipe) -> None:
     """Measure beside baselines, and keep the rows where they belong."""
     from limbeck.cli.distill import cache_folder
     from limbeck.cli.screen import Screen
-    from limbeck.evaluation import Recipe
+    from limbeck.evaluation import Recipe, scores_of
     from limbeck.evaluation.kept import keep_other, keep_rows
     from limbeck.runs import measure
 
@@ -196,6 +202,7 @@ def _by_one_recipe(asked: Asked, recipe: Recipe) -> None:
         else:
             keep_other(folder, recipe, real.spec.name, rows)
         screen.measured(rows)
+        screen.scored(scores_of(rows))
 
 
 def _over_networks(asked: Asked, members: Mapping[str, int], pool: str) -> None:

@@ -35,6 +35,10 @@ ROW_NAMES = {
     "synthetic": "this set",
     "random": "random, same ipc",
     "random_bytes": "random, same bytes",
+    "random_soft": "random, own labels",
+    "random_plain": "random, plain",
+    "synthetic_plain": "this set, plain",
+    "synthetic_hard": "this set, hard",
     "whole": "whole data set",
 }
 
@@ -164,6 +168,12 @@ class Screen:
             columns, common = split_columns(rows)
             self.console.print(table(columns), soft_wrap=False)
             self.console.print(", ".join(f"{name}: {value}" for name, value in common.items()))
+
+    def scored(self, scores: Mapping[str, Any]) -> None:
+        """Say the scores of a set, and what they were made of."""
+        for name, score in scores.items():
+            inputs = (f"{ROW_NAMES.get(label, label)} {100 * mean:.2f}" for label, mean in score["inputs"].items())
+            self.console.print(f"{name.upper()} {score['value']:.4f} ({'; '.join(inputs)})")
 
     def crossed(self, table_of_networks: CrossTable) -> None:
         """Show one set on many networks as a table, and why some are not in it."""

@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from limbeck.config import Baseline
 from limbeck.errors import ArtifactError
 from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.rows import FILE, Evaluation, load_rows, save_rows
@@ -111,5 +112,5 @@ def _read_other(path: Path) -> Other:
 def _merged(before: Sequence[Evaluation], rows: Sequence[Evaluation]) -> list[Evaluation]:
     """Return the rows with those of ``before`` whose label is not among them; known labels keep their order."""
     found = {row.label: row for row in (*before, *rows)}
-    order = ["synthetic", "random", "random_bytes", "whole"]
+    order = ["synthetic", *get_args(Baseline)]
     return sorted(found.values(), key=lambda row: order.index(row.label) if row.label in order else len(order))

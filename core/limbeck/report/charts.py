@@ -112,11 +112,12 @@ def class_bars_svg(names: Sequence[str], series: Mapping[str, Sequence[float]]) 
         return _svg(figure, f"Test accuracy of each class: {', '.join(series)}", names)
 
 
-def accuracies_svg(rows: Mapping[str, Sequence[float]]) -> str:
+def accuracies_svg(rows: Mapping[str, Sequence[float]], accent: str | None = None) -> str:
     """Draw the accuracy of every single network as a dot, and the mean of each row as a line across.
 
     Args:
-        rows: accuracies in [0, 1], at least one each, by what was trained on; the first is the accented one.
+        rows: accuracies in [0, 1], at least one each, by what was trained, or trained on.
+        accent: the row that is accented; the first by default.
 
     Returns:
         An ``<svg>`` element.
@@ -124,8 +125,9 @@ def accuracies_svg(rows: Mapping[str, Sequence[float]]) -> str:
     left = 16 + 7 * min(LONGEST, max(map(len, rows)))
     with _drawing():
         figure, axes = _axes(34 + 30 * len(rows), left, top=4, right=26, bottom=30)
-        for k, values in enumerate(rows.values()):
-            colour, points = ACCENT if k == 0 else OTHER, 100 * np.array(values)
+        for k, (name, values) in enumerate(rows.items()):
+            is_accented = name == accent if accent else k == 0
+            colour, points = ACCENT if is_accented else OTHER, 100 * np.array(values)
             axes.scatter(points, np.full(len(points), k), s=50, color=colour, alpha=0.55, linewidth=0)
             axes.plot([points.mean()] * 2, [k - 0.3, k + 0.3], color=colour, linewidth=2)
         axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -135,7 +137,34 @@ def accuracies_svg(rows: Mapping[str, Sequence[float]]) -> str:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
         axes.margins(x=0.06)
         axes.grid(axis="x")
-        return _svg(figure, f"Test accuracy of each network, trained on: {', '.join(rows)}", list(rows))
+        return _svg(figure, f"Test accuracy of each network: {', '.join(rows)}", list(rows))
+
+
+def learning_curves_svg(curves: Mapping[str, tuple[Sequence[int], Sequence[Sequence[float]]]]) -> str:
+    """Draw test accuracy against passes over the images: the mean over networks, and the range they span.
+
+    Args:
+        curves: by what was trained on, the finished passes at which networks were tested, and for each network its
+            accuracies in [0, 1] there; at least one network each. The first is the accented one.
+
+    Returns:
+        An ``<svg>`` element.
+    """
+    with _drawing():
+        figure, axes = _axes(250, left=58, top=8, right=18, bottom=42)
+        for k, (passes, networks) in reversed(list(enumerate(curves.values()))):
+            points, colour = 100 * np.array(networks), ACCENT if k == 0 else OTHER
+            marker = "o" if len(passes) == 1 else None
+            axes.fill_between(passes, points.min(0), points.max(0), color=colour, alpha=0.2, linewidth=0)
+            axes.plot(passes, points.mean(0), color=colour, linewidth=1.6, marker=marker)
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
+        axes.xaxis.set_major_formatter(FuncFormatter(_short))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+        axes.margins(x=0.01)
+        axes.grid(axis="y")
+        axes.set_xlabel("passes over the images")
+        return _svg(figure, f"Test accuracy while networks learn, trained on: {', '.join(curves)}")
 
 
 @contextmanager

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from limbeck.evaluation.rows import Evaluation
+from limbeck.execution.memory import format_bytes
 
 LABELS = {
     "synthetic": "Synthetic set",
     "random": "Random, same ipc",
     "random_bytes": "Random, same bytes",
-    "whole": "Whole training set",
+    "random_soft": "Random, the set's labels",
+    "random_plain": "Random, not augmented",
+    "synthetic_plain": "Synthetic set, not augmented",
+    "synthetic_hard": "Synthetic set, hard labels",
+    "whole": "Whole data set",
 }
 """How the rows of an evaluation are called in the page."""
 
@@ -55,15 +60,6 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def size(count: float) -> str:
-    """Write a number of bytes for the eye: 640 B, 25.7 kB, 3.1 MB."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
-
-
 def duration(seconds: float) -> str:
     """Write a time for the eye: 0.4 s, 48 s, 12 min 5 s, 3 h 20 min."""
     if seconds < 10:
@@ -96,5 +92,5 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-FILTERS = {"percent": percent, "size": size, "duration": duration, "flatten": flatten}
+FILTERS = {"percent": percent, "size": format_bytes, "duration": duration, "flatten": flatten}
 """What the template may write numbers with."""

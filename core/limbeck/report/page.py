@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
-from limbeck.evaluation.rows import Evaluation
+from limbeck.evaluation.scores import scores_of
 from limbeck.files import write_atomic
 from limbeck.report import figures
 from limbeck.report.gallery import gallery
 from limbeck.report.run import Run, read_run
+from limbeck.report.sections import class_bars, crossed, headline, learning, loss, reference
 from limbeck.report.template import fill
 
 FILE = "report.html"
-
-CLASSES_A_CHART = 25
-"""Classes in one chart at most; more are spread over three, which stand side by side where there is room."""
 
 
 def write_report(folder: Path) -> Path:
@@ -44,21 +38,26 @@ def write_report(folder: Path) -> Path:
 
 def render(run: Run) -> str:
     """Return the page as HTML; every text of the run is escaped."""
-    synthetic = figures.find(run.rows, "synthetic")
-    random = figures.find(run.rows, "random", like=synthetic)
+    found = headline(run)
     return fill(
         "report.html.j2",
         script="report.js",
         run=run,
         set=run.synthetic,
         title=_title(run),
-        headline=_headline(run, synthetic, random),
+        headline=found,
         labels=figures.LABELS,
-        gallery=gallery(run, synthetic.per_class if synthetic else []),
-        loss=_loss(run),
-        class_charts=_class_charts(run, synthetic, random),
-        reference=_reference(run, synthetic),
+        scores=scores_of(run.rows),
+        features=run.synthetic.provenance.get("features"),
+        growth=run.synthetic.provenance.get("growth"),
+        gallery=gallery(run, found["row"].per_class if found else []),
+        loss=loss(run),
+        learning=learning(run),
+        bars=class_bars(run, found),
+        crossed=crossed(run),
+        reference=reference(run, found),
         deviations=run.config.get("deviations") or run.synthetic.provenance.get("deviations") or [],
+        loose=_loose(run),
         commands=_commands(run),
     )
 
@@ -82,58 +81,17 @@ def _settings(run: Run) -> dict[str, Any]:
     return run.config or run.synthetic.provenance.get("settings") or {}
 
 
-def _headline(run: Run, synthetic: Evaluation | None, random: Evaluation | None) -> dict[str, Any] | None:
-    """Put the set's accuracy beside random images' and the whole set's."""
-    from limbeck.report.charts import accuracies_svg
-
-    if synthetic is None:
-        return None
-    whole = figures.find(run.rows, "whole")
-    rows = (synthetic, random, figures.find(run.rows, "random_bytes", like=synthetic), whole)
-    return {
-        "row": synthetic,
-        "random": random,
-        "whole": whole,
-        "dots": Markup(accuracies_svg({figures.LABELS[row.label]: row.accuracies for row in rows if row})),
-        "over_random": figures.gap(synthetic, random) if random else None,
-        "over_whole": figures.gap(synthetic, whole) if whole else None,
-    }
-
-
-def _loss(run: Run) -> dict[str, Any] | None:
-    from limbeck.report.charts import loss_curve_svg
-
-    if not run.log:
-        return None
-    steps, seconds = len(run.log), run.log[-1]["seconds"]
-    return {"svg": Markup(loss_curve_svg(run.log)), "steps": steps, "seconds": seconds}
-
-
-def _class_charts(run: Run, synthetic: Evaluation | None, random: Evaluation | None) -> list[Markup]:
-    """Draw the accuracy of each class, some classes a chart."""
-    from limbeck.report.charts import class_bars_svg
-
-    names = run.synthetic.spec.class_names
-    rows = [row for row in (synthetic, random) if row and len(row.per_class) == len(names)]
-    if synthetic not in rows:
-        return []
-    series = {figures.LABELS[row.label]: row.per_class for row in rows}
-    length = len(names) if len(names) <= CLASSES_A_CHART else math.ceil(len(names) / 3)
-    parts = [slice(k, k + length) for k in range(0, len(names), length)]
-    return [Markup(class_bars_svg(names[p], {k: v[p] for k, v in series.items()})) for p in parts]
-
-
-def _reference(run: Run, synthetic: Evaluation | None) -> dict[str, Any] | None:
-    published = run.config.get("reference")
-    if not published or "accuracy" not in published:
-        return None
-    points = 100 * synthetic.mean - published["accuracy"] if synthetic else None
-    return {"std": None, "source": "", **published, "points": points}
-
-
-def _commands(run: Run) -> Sequence[str]:
+def _commands(run: Run) -> list[str]:
     """Return what to type, beside the run folder, to repeat the run and its evaluation."""
     name = run.folder.resolve().name
+    command = " ".join(["limbeck", *(f"-p {shlex.quote(file)}" for file in _loose(run))])
     config, again = shlex.quote(f"{name}/config.yaml"), shlex.quote(f"{name}-again")
-    evaluate = f"limbeck evaluate {shlex.quote(name)}"
-    return [f"limbeck distill --config {config} --out {again}", evaluate] if run.config else [evaluate]
+    evaluate = f"{command} evaluate {shlex.quote(name)}"
+    return [f"{command} distill --config {config} --out {again}", evaluate] if run.config else [evaluate]
+
+
+def _loose(run: Run) -> list[str]:
+    """Return the plugin files the run was given, which have names but no versions."""
+    loaded = [str(one) for one in run.environment.get("plugins", [])]
+    used = [str(one["distribution"]) for one in run.synthetic.provenance.get("plugins", []) if not one["version"]]
+    return [name for name in dict.fromkeys([*loaded, *used]) if name.endswith(".py")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from torch import Tensor
 
-from limbeck.errors import ArtifactError, UsageError
+from limbeck.errors import ArtifactError, LimbeckError, UsageError
+from limbeck.evaluation.cross import CrossTable, load_tables
+from limbeck.evaluation.kept import CROSS, OTHERS, Other, load_others
+from limbeck.evaluation.recipe import Recipe
+from limbeck.evaluation.rows import FILE as EVALUATION
 from limbeck.evaluation.rows import Evaluation, load_rows
 from limbeck.synthetic import SyntheticSet
 
@@ -33,7 +37,9 @@ class Run:
         environment: versions and machine.
         log: rows with "step", "loss" and "seconds", by rising step, all finite.
         initial: images [n, ch, h, w] in [0, 1] and groups [n] before the first step, or None.
-        rows: what the set was measured at, and what beside it; none when it was not.
+        rows: what the set was measured at by its own recipe, and what beside it; none when it was not.
+        others: what it was measured at otherwise: by another protocol, on another network or other data.
+        tables: what it was measured at on many networks.
     """
 
     folder: Path
@@ -45,6 +51,8 @@ class Run:
     log: list[LogRow]
     initial: tuple[Tensor, Tensor] | None
     rows: list[Evaluation]
+    others: list[Other]
+    tables: list[CrossTable]
 
 
 def read_run(folder: Path) -> Run:
@@ -67,8 +75,31 @@ def read_run(folder: Path) -> Run:
         environment=_json(folder / "environment.json"),
         log=_log(_text(folder / "log.jsonl")),
         initial=_initial(folder / "initial.safetensors", synthetic),
-        rows=load_rows(folder),
+        rows=_sound(folder / EVALUATION, load_rows(folder)),
+        others=[replace(one, rows=_sound(folder / OTHERS, one.rows)) for one in load_others(folder)],
+        tables=[_sound_table(folder / CROSS, table) for table in load_tables(folder)],
     )
+
+
+def _sound_table(path: Path, table: CrossTable) -> CrossTable:
+    _sound(path, [one.row for one in table.rows])
+    return table
+
+
+def _sound(path: Path, rows: list[Evaluation]) -> list[Evaluation]:
+    """Return the rows, or refuse the file where their figures cannot be; it has no checksum."""
+    for row in rows:
+        shares = [*row.accuracies, *(row.best or []), *(value for curve in row.curves for value in curve)]
+        lengths = {len(row.tests), *map(len, row.curves)}
+        try:
+            Recipe.from_dict(row.recipe)
+            fits = bool(row.accuracies) and all(0 <= share <= 1 for share in shares) and len(lengths) == 1
+            is_sound = fits and min(row.bytes, row.images, row.seconds) >= 0
+        except (LimbeckError, TypeError) as error:
+            raise _altered(path, error) from None
+        if not is_sound:
+            raise _altered(path, f"figures of '{row.label}' that cannot be")
+    return rows
 
 
 def _text(path: Path) -> str:

@@ -183,7 +183,7 @@ def test_an_artifact_that_is_none(refused, tmp_path):
         (["--protocol", "dcc"], ["unknown protocol 'dcc'", "Did you mean 'dc'?"]),
         (["--protocol", "dc", "--set", "epoch=1"], ["'evaluation.protocol.epoch'", "Did you mean 'epochs'?"]),
         (["--set", "epochs=1"], ["--set gives options of a protocol", "--protocol dc"]),
-        (["--networks", "0"], ["--networks", "x>=1"]),
+        (["--networks", "0"], ["--networks 0: '0' is no number of networks", "1 or more", "mlp=3,vgg11=1"]),
         (["--executor", "serail"], ["unknown executor", "Did you mean 'serial'?"]),
         (["--network", "convnet-d9"], ["depth 9", "convnet-d3"]),
         (["--device", "gpu"], ["unknown device 'gpu'"]),

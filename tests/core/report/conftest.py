@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from limbeck.config import build
 from limbeck.data import DataSpec
+from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.rows import Evaluation, save_rows
 from limbeck.synthetic import SyntheticSet
 
@@ -47,13 +48,7 @@ def evaluation(label, mean, *, images, classes, networks=5, epochs=301, protocol
     generator = torch.Generator().manual_seed(seed)
     accuracies = (mean + 0.006 * torch.randn(networks, generator=generator)).clamp(0, 1).tolist()
     per_class = (mean + 0.04 * torch.randn(classes, generator=generator)).clamp(0, 1).tolist()
-    recipe = {
-        "network": "convnet-d2-w32-in",
-        "epochs": epochs,
-        "lr": 0.01,
-        "augmentation": {"name": "dsa"},
-        "labels": {"name": "hard"},
-    }
+    recipe = Recipe(network="convnet-d2-w32-in", epochs=epochs, augmentation={"name": "dsa"}).to_dict()
     return Evaluation(label, protocol, recipe, accuracies, per_class, images * 65, images, 12.5)
 
 
