@@ -207,6 +207,17 @@ def register_observers(register: Register) -> None:
 
 
 @hookspec
+def register_pools(register: Register) -> None:
+    """Offer pools: networks that a set is judged by together.
+
+    Called once per process; the return value is ignored; import nothing here.
+
+    Args:
+        register: call as ``register(name, "module:Class", summary=..., paper=...)``.
+    """
+
+
+@hookspec
 def register_protocols(register: Register) -> None:
     """Offer protocols: named evaluation procedures.
 

@@ -3,5 +3,6 @@
 from limbeck.networks.build import build_network
 from limbeck.networks.dropout import Dropout
 from limbeck.networks.functional import FunctionalNetwork, Network, State
+from limbeck.networks.pool import Pool, vary
 
-__all__ = ["Dropout", "FunctionalNetwork", "Network", "State", "build_network"]
+__all__ = ["Dropout", "FunctionalNetwork", "Network", "Pool", "State", "build_network", "vary"]
