@@ -76,9 +76,15 @@ class TorchvisionSet(Dataset):
         return RawData(spec, train, labels, test, test_labels)
 
     def problems(self, root: Path) -> list[str]:
-        """Return a line for every file that is missing or not the published one."""
+        """Return a line for every file that is missing or not the published one.
+
+        Raises:
+            DataError: all are missing.
+        """
         reader = self._reader()
         missing = self._missing(reader, root)
+        if len(missing) == len(self._files(reader)):
+            raise missing_data(self.spec.name, root)
         known = {**self._files(reader), **self.checksums}
         there = {file: md5 for file, md5 in known.items() if file not in missing}
         return [*(f"{file} is missing from {root}" for file in missing), *self._altered(root, there)]
