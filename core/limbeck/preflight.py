@@ -42,6 +42,23 @@ def check_names(config: RunConfig, recipe: Recipe, data: Any = None) -> None:
     for kind, spec in named:
         if spec is not None:
             registry().create(kind, spec.model_dump() if isinstance(spec, Spec) else spec)
+    if config.matcher is not None:
+        check_differentiable(config.augmentation)
+    if config.selector is None and config.init.origin in ("real", "noise"):
+        recipe.check_labels("hard")
+
+
+def check_differentiable(augmentation: Spec | None) -> None:
+    """Refuse to match through an augmentation that has no gradient.
+
+    Raises:
+        UsageError: says where it can be used instead.
+    """
+    if augmentation is not None and not registry().load("augmentations", augmentation.name)[0].differentiable:
+        raise UsageError(
+            f"augmentation '{augmentation.name}' has no gradient, and a matcher needs one through it. Match with "
+            f"another (augmentation.name=dsa) and train with it: evaluation.protocol.augmentation={augmentation.name}."
+        )
 
 
 def check_data(section: DataSection) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import torch
 from torch import Tensor
 
-STREAMS = ("data", "init", "augment", "match", "train", "eval")
+STREAMS = ("data", "init", "augment", "match", "train")
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
@@ -30,7 +30,10 @@ def generator(seed: int, *names: str | int, device: torch.device | str = "cpu") 
 
 
 class Generators:
-    """The streams of one run: ``data``, ``init``, ``augment``, ``match``, ``train`` and ``eval``.
+    """The streams of one run: ``data``, ``init``, ``augment``, ``match`` and ``train``.
+
+    Evaluation has none: the generators of each of its networks are derived from the seed and the path
+    ``eval/ROW/NUMBER``, whatever the run has drawn.
 
     Args:
         seed: the run's seed.
@@ -42,7 +45,6 @@ class Generators:
     augment: torch.Generator
     match: torch.Generator
     train: torch.Generator
-    eval: torch.Generator
 
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
         self.seed = seed

@@ -17,5 +17,6 @@ class Protocol(Component, ABC):
 
         Args:
             network: the network to train, which may differ from the stored recipe's.
-            stored: the recipe that travels with the set, or none; the protocol's own numbers win.
+            stored: the recipe that travels with the set, or none. The protocol's own numbers win; what belongs to
+                the set (``stored.belongings()``: labels, formation, what it was made with) is handed on.
         """

@@ -8,10 +8,28 @@ from limbeck.hookspecs import Register
 
 @hookimpl
 def register_protocols(register: Register) -> None:
-    """Offer the protocol that most papers of the field report."""
+    """Offer the procedures that papers of the field report."""
     register(
         "dc",
         "limbeck_plugins.protocols.dc:DCProtocol",
         summary="SGD for 300 epochs (1000 with augmentation), learning rate / 10 half way, last epoch",
         paper="arXiv:2006.05929",
+    )
+    register(
+        "mtt",
+        "limbeck_plugins.protocols.mtt:MTTProtocol",
+        summary="SGD for 1000 epochs with DSA at the learning rate learned with the set; last and best pass",
+        paper="arXiv:2203.11932",
+    )
+    register(
+        "dcbench",
+        "limbeck_plugins.protocols.dcbench:DCBenchProtocol",
+        summary="SGD or Adam for 300 epochs (1000 with augmentation: DSA or a torchvision policy), last epoch",
+        paper="arXiv:2207.09639",
+    )
+    register(
+        "soft-kd",
+        "limbeck_plugins.protocols.soft_kd:SoftLabelProtocol",
+        summary="AdamW for 300 epochs, cosine, KL against a teacher or stored soft labels; last and best pass",
+        paper="arXiv:2306.13092",
     )

@@ -28,9 +28,9 @@ class DCProtocol(Protocol):
             None, ge=0, description="E, for E + 1 passes; when not given: 1000 with augmentation, else 300"
         )
         lr: float = Field(0.01, gt=0, description="learning rate before it falls to a tenth")
-        momentum: float = Field(0.9, ge=0, lt=1)
-        weight_decay: float = Field(5e-4, ge=0)
-        batch_size: int = Field(256, ge=1)
+        momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD, dropped at the milestone")
+        weight_decay: float = Field(5e-4, ge=0, description="L2 coefficient")
+        batch_size: int = Field(256, ge=1, description="images of an update")
         augmentation: Spec | None = Field(
             None, description="of the training images; the set's own when not given, 'none' for none"
         )
@@ -42,17 +42,11 @@ class DCProtocol(Protocol):
         epochs = options.epochs
         if epochs is None:
             epochs = EPOCHS if augmentation is None else EPOCHS_AUGMENTED
-        kept: dict[str, Any] = {}
-        if stored is not None:
-            kept = {
-                "labels": stored.labels,
-                "formation": stored.formation,
-                "made_with": stored.made_with,
-            }
         return Recipe(
             network=network,
             optimiser="sgd",
             lr=options.lr,
+            lr_search=options.lr_search,
             momentum=options.momentum,
             weight_decay=options.weight_decay,
             epochs=epochs + 1,
@@ -60,9 +54,10 @@ class DCProtocol(Protocol):
             factor=0.1,
             reset_momentum=True,
             batch_size=options.batch_size,
+            evaluate_every=options.evaluate_every,
             augmentation=augmentation,
             protocol=self.name,
-            **kept,
+            **(stored.belongings() if stored else {}),
         )
 
     def _augmentation(self, stored: Recipe | None) -> dict[str, Any] | None:

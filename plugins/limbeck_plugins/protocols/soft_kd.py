@@ -1,0 +1,86 @@
+"""Training against soft labels, as SRe2L and RDED evaluate their sets.
+
+Papers: Yin, Xing and Shen, "Squeeze, Recover and Relabel" (SRe2L, arXiv:2306.13092), section 3.3 and table of the
+appendix; Sun et al., "On the Diversity and Realism of Distilled Dataset" (RDED, arXiv:2312.03526). Numbers after the
+public code VILA-Lab/SRe2L (``train_FKD``): AdamW at 0.001 with weight decay 0.01, half a cosine down to zero, 300
+passes, KL divergence at temperature 20 averaged over a batch without the factor T squared, a test every tenth pass of
+which the best is reported.
+
+Different: images are not mixed (CutMix, mixup), because an augmentation cannot mix labels here, and figures are lower
+for it; the augmentation is the set's own, not random resized crops; the public code tests after passes 1, 11, ..., and
+here it is 10, 20, ...; RDED ends its cosine half way and takes the best of the last fifth only. The last pass is told
+beside the best. Labels are a teacher's, given online as in RDED, or those stored with the set. Stored probabilities
+are compared as they are: their temperature was chosen when they were stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from limbeck.config import Spec
+from limbeck.evaluation import Protocol, Recipe
+from limbeck.options import Options as OptionsBase
+
+TEMPERATURE = 20.0
+TEACHER = "teacher"
+
+
+class SoftLabelProtocol(Protocol):
+    """Train fresh networks with AdamW to imitate soft labels; the best test is reported beside the last pass."""
+
+    class Options(OptionsBase):
+        """The published numbers."""
+
+        epochs: int = Field(300, ge=1, description="passes, exactly")
+        lr: float = Field(0.001, gt=0)
+        lr_search: tuple[float, ...] = Field((), description="rates tried on training images kept aside")
+        weight_decay: float = Field(0.01, ge=0, description="decoupled")
+        batch_size: int = Field(100, ge=1)
+        loss: Literal["kl", "soft_ce", "mse"] = "kl"
+        temperature: float | None = Field(
+            None, gt=0, description="of network and teacher; 20 with a teacher, 1 with other labels when not given"
+        )
+        evaluate_every: int = Field(10, ge=1, description="passes between two tests")
+        labels: Spec | None = Field(
+            None, description="label projector; the set's own when not given, 'teacher' to have the images labelled"
+        )
+        augmentation: Spec | None = Field(
+            None, description="of the training images; the set's own when not given, 'none' for none"
+        )
+
+    def recipe(self, network: str, stored: Recipe | None) -> Recipe:
+        """Return the published numbers with the set's own formation, and its labels unless others are asked for."""
+        options = self.options
+        kept: dict[str, Any] = stored.belongings() if stored else {}
+        asked: Spec | None = options.labels
+        labels = dict(asked.model_dump() if asked is not None else kept.get("labels", {"name": TEACHER}))
+        has_teacher = labels["name"] == TEACHER
+        temperature = 1.0
+        if options.loss != "mse":
+            temperature = options.temperature or (TEMPERATURE if has_teacher else 1.0)
+            labels |= {"temperature": temperature} if has_teacher else {}
+        return Recipe(
+            network=network,
+            optimiser="adamw",
+            lr=options.lr,
+            lr_search=options.lr_search,
+            weight_decay=options.weight_decay,
+            loss=options.loss,
+            temperature=temperature,
+            epochs=options.epochs,
+            schedule="cosine",
+            batch_size=options.batch_size,
+            evaluate_every=options.evaluate_every,
+            selection="best",
+            augmentation=self._augmentation(stored),
+            protocol=self.name,
+            **{**kept, "labels": labels},
+        )
+
+    def _augmentation(self, stored: Recipe | None) -> dict[str, Any] | None:
+        asked: Spec | None = self.options.augmentation
+        if asked is None:
+            return stored.augmentation if stored else None
+        return None if asked.name == "none" else asked.model_dump()
