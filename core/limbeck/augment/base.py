@@ -39,10 +39,14 @@ class Augmentation(Component, ABC):
     """A random transform of normalised images.
 
     Matching differentiates through it; set ``differentiable`` to False where that cannot be, as in transforms that
-    round pixels, which then serve training only.
+    round pixels, which then serve training only. What is published with other oddities declares them too:
+    ``independent`` is False where an image is changed by what others of its batch look like, ``heeds_one_op`` where
+    every row always has an operation of its own.
     """
 
     differentiable: ClassVar[bool] = True
+    independent: ClassVar[bool] = True
+    heeds_one_op: ClassVar[bool] = True
 
     @abstractmethod
     def draw(self, rows: int, generator: torch.Generator, *, one_op: bool = False) -> Draw:

@@ -46,7 +46,7 @@ CHOSEN = "chosen"
     help="Networks trained from scratch; of each name, for a table of these networks or parts of a pool.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the networks.  [default: the run's, else 0]")
-@click.option("--device", default="auto", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
 @click.option("--executor", default="serial", show_default=True, help="serial, or processes to train several at once.")
 @click.option(
     "--data-root", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $LIMBECK_DATA or data]"

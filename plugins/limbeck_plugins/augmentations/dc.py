@@ -40,6 +40,9 @@ NUM_COLUMNS = 6
 class DC(Augmentation):
     """One operation for each image, drawn uniformly."""
 
+    independent = False
+    heeds_one_op = False
+
     class Options(OptionsBase):
         """Strategy and strength; the defaults are those published for MNIST."""
 
@@ -68,9 +71,9 @@ class DC(Augmentation):
     def apply(self, images: Tensor, draw: Draw) -> Tensor:
         """Transform normalised images [n, ch, h, w].
 
-        The mean colour of all of them, held constant, fills what crop and rotate bring into view.
+        The mean colour of all of them fills what crop and rotate bring into view.
         """
-        work = images.detach().to(torch.promote_types(images.dtype, torch.float32))
+        work = images.to(torch.promote_types(images.dtype, torch.float32))
         colour = work.mean((2, 3), keepdim=True).mean(0, keepdim=True)
         operations = {
             "crop": lambda batch, u: self._crop(batch, u, colour),

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -40,6 +40,8 @@ class Processes(Executor):
             None, ge=1, description="processes; when not given, one per GPU, or as many as the CPUs hold"
         )
         threads: int = Field(1, ge=1, description="CPU threads of each")
+
+    trial_options: ClassVar = {"workers": 1}
 
     def execute(self, jobs: Sequence[Job], report: OnResult) -> None:
         """Run every job; see the base class.

@@ -7,7 +7,7 @@ Paper: arXiv:2006.05929, Algorithm 1. Each network serves ``outer`` steps; after
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -39,6 +39,8 @@ class Inner(NetworkSource):
         momentum: float = Field(0.0, ge=0, lt=1, description="momentum of the network's SGD")
         weight_decay: float = Field(0.0, ge=0, description="weight decay of the network's SGD")
         batch_train: int = Field(256, ge=1, description="batch size of inner training")
+
+    trial_options: ClassVar = {"outer": 3, "inner": 1}
 
     _current: State
 

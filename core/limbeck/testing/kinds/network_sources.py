@@ -1,0 +1,81 @@
+"""What a network source promises: weights for every step, and the same after a checkpoint."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from limbeck.matching import NetworkSource, SourceContext, StepContext
+from limbeck.seeding import Generators
+from limbeck.testing.cases import CLASSES, SPEC, normal, tiny_data, tiny_network
+from limbeck.testing.randomness import require_same_twice, same_bits
+from limbeck.testing.suite import Subject, require
+from limbeck.training import TrainData
+
+BASE = NetworkSource
+IPC, STEPS = 2, 5
+
+
+class Trial:
+    """A network source that is asked for the weights of one step after the other."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.network, self.generators = tiny_network(), Generators(0)
+        labels = torch.arange(CLASSES).repeat_interleave(IPC)
+        synthetic = TrainData(normal(len(labels), *SPEC.shape, dtype=torch.float32), labels)
+        self.source: NetworkSource = subject.make()
+        self.source.prepare(
+            SourceContext(
+                network=self.network,
+                ipc=IPC,
+                generators=self.generators,
+                real=tiny_data(),
+                synthetic=lambda: synthetic,
+                labels=None,
+                augmentation=None,
+            )
+        )
+
+    def run(self, first: int, last: int) -> list[dict[str, Tensor]]:
+        """Return copies of the weights of steps ``first`` to ``last``, the latter excluded."""
+        seen, outer = [], self.source.num_outer
+        for step in range(first, last):
+            context = StepContext(step // outer, step % outer, outer, step)
+            seen.append(_copied(self.source.state(context)))
+            self.source.advance(context)
+        return seen
+
+
+def supplies_every_step(subject: Subject) -> None:
+    """Every step gets all weights and buffers of the network, finite."""
+    trial = Trial(subject)
+    outer = trial.source.num_outer
+    require(isinstance(outer, int) and outer >= 1, f"num_outer is {outer!r}; it counts steps, 1 or more")
+    names = {*trial.network.parameter_names, *trial.network.buffer_names}
+    for step, state in enumerate(trial.run(0, STEPS)):
+        require(set(state) == names, f"step {step} has {len(state)} tensors, and the network {len(names)}")
+        require(all(bool(value.isfinite().all()) for value in state.values()), f"step {step} is not finite")
+
+
+def is_deterministic(subject: Subject) -> None:
+    """The same seed gives the same networks."""
+    require_same_twice(lambda: Trial(subject).run(0, STEPS))
+
+
+def state_survives_a_checkpoint(subject: Subject) -> None:
+    """A run continued after any step looks through the same networks, bit for bit."""
+    whole = Trial(subject).run(0, STEPS)
+    for cut in range(1, STEPS):
+        first, second = Trial(subject), Trial(subject)
+        first.run(0, cut)
+        second.source.load_state_dict(_copied(first.source.state_dict()))
+        second.generators.load_state_dict(first.generators.state_dict())
+        rest = second.run(cut, STEPS)
+        require(same_bits(rest, whole[cut:]), f"after {cut} steps and a checkpoint they differ")
+
+
+def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+CHECKS = (supplies_every_step, is_deterministic, state_survives_a_checkpoint)
