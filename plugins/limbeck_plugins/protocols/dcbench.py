@@ -32,12 +32,12 @@ class DCBenchProtocol(Protocol):
         epochs: int | None = Field(
             None, ge=0, description="E, for E + 1 passes; when not given: 1000 with augmentation, else 300"
         )
-        optimiser: Literal["sgd", "adam"] = "sgd"
+        optimiser: Literal["sgd", "adam"] = Field("sgd", description="adam keeps its rate and has no weight decay")
         lr: float | None = Field(None, gt=0, description="when not given: 0.01 for sgd, 0.003 for adam")
         lr_search: tuple[float, ...] = Field((), description="rates tried on training images kept aside")
-        momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
-        weight_decay: float = Field(5e-4, ge=0, description="of sgd")
-        batch_size: int = Field(256, ge=1)
+        momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD, dropped at the milestone")
+        weight_decay: float = Field(5e-4, ge=0, description="L2 coefficient, with SGD")
+        batch_size: int = Field(256, ge=1, description="images of an update")
         augmentation: Policy | dict[str, Any] | None = Field(
             None, description=f"one of {', '.join(POLICIES)}; the set's own when not given"
         )

@@ -31,9 +31,9 @@ class MTTProtocol(Protocol):
         epochs: int = Field(1000, ge=0, description="E, for E + 1 passes")
         lr: float | None = Field(None, gt=0, description="the rate learned with the set when not given, else 0.01")
         lr_search: tuple[float, ...] = Field((), description="rates tried on training images kept aside")
-        momentum: float = Field(0.9, ge=0, lt=1)
-        weight_decay: float = Field(5e-4, ge=0)
-        batch_size: int = Field(256, ge=1)
+        momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD, dropped at the milestone")
+        weight_decay: float = Field(5e-4, ge=0, description="L2 coefficient")
+        batch_size: int = Field(256, ge=1, description="images of an update")
         evaluate_every: int = Field(100, ge=0, description="passes between two tests; 0: the last pass only")
         augmentation: Spec | None = Field(
             None, description="of the training images; the set's own when not given, else dsa; 'none' for none"

@@ -34,11 +34,11 @@ class SoftLabelProtocol(Protocol):
         """The published numbers."""
 
         epochs: int = Field(300, ge=1, description="passes, exactly")
-        lr: float = Field(0.001, gt=0)
+        lr: float = Field(0.001, gt=0, description="learning rate at the start")
         lr_search: tuple[float, ...] = Field((), description="rates tried on training images kept aside")
-        weight_decay: float = Field(0.01, ge=0, description="decoupled")
-        batch_size: int = Field(100, ge=1)
-        loss: Literal["kl", "soft_ce", "mse"] = "kl"
+        weight_decay: float = Field(0.01, ge=0, description="decoupled from the gradient")
+        batch_size: int = Field(100, ge=1, description="images of an update")
+        loss: Literal["kl", "soft_ce", "mse"] = Field("kl", description="what compares logits and labels")
         temperature: float | None = Field(
             None, gt=0, description="of network and teacher; 20 with a teacher, 1 with other labels when not given"
         )
