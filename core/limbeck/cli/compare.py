@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -99,11 +100,23 @@ def compare(
         own_recipes=own_recipes,
     )
     folder = out or Path("runs") / f"compare-{asked.config.data.name}"
-    screen = CompareScreen(folder)
+    screen = CompareScreen(folder, typed(click.get_current_context(), folder))
     screen.title(asked)
     outcome = measure(asked, folder, data_root=data_root, download=download, audience=screen)
     screen.done(outcome, time.perf_counter() - started)
     return 1 if outcome.failures else 0
+
+
+def typed(context: click.Context, folder: Path) -> str:
+    """Return the command line that a context stands for, without what is by default, and with its folder."""
+    words = ["limbeck", "compare"]
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if parameter.name in ("out", None) or value in (parameter.default, None, ()):
+            continue
+        for each in value if isinstance(value, tuple) else [value]:
+            words += [parameter.opts[0], *([] if each is True else [str(each)])]
+    return shlex.join([*words, "--out", str(folder)])
 
 
 def names(text: str, option: str) -> list[str]:

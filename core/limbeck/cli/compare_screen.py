@@ -19,11 +19,12 @@ class CompareScreen(Audience):
 
     Args:
         folder: of the comparison.
+        command: what was typed, for the page.
         console: where it is written; standard output when None.
     """
 
-    def __init__(self, folder: Path, console: Console | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, command: str = "", console: Console | None = None) -> None:
+        self.folder, self._command = folder, command
         self.console = console or Console(highlight=False, markup=False, soft_wrap=True)
         self._screen: Screen | None = None
         self._number = 0
@@ -73,9 +74,12 @@ class CompareScreen(Audience):
         self._leave()
         self.console.print(f"  {entry.name} came to nothing: {error}")
 
-    def tabled(self, table: Table, *, last: bool) -> None:
+    def tabled(self, outcome: Outcome) -> None:
         """Write the page."""
         self._leave()
+        from limbeck.report.comparison import write_comparison  # matplotlib and jinja2 only when a page is written
+
+        write_comparison(self.folder, outcome, self._command)
 
     def done(self, outcome: Outcome, seconds: float) -> None:
         """Show the table, and where everything lies."""
@@ -85,7 +89,7 @@ class CompareScreen(Audience):
         self.console.print("accuracy: mean ± population standard deviation over all networks of all seeds")
         for name, reason in outcome.failures.items():
             self.console.print(f"missing: {name}: {reason}")
-        self.console.print(f"done in {duration(seconds)}; rows in {self.folder}/rows.csv, table in table.csv")
+        self.console.print(f"done in {duration(seconds)}; open {self.folder}/compare.html to see the images")
 
     def _leave(self) -> None:
         """Take the bars of the last run away."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from limbeck.config import RunConfig, merge
+from limbeck.config import Baseline, RunConfig, merge
 from limbeck.configure import configure
 from limbeck.distillation.result import recipe_of
 from limbeck.errors import UsageError
+from limbeck.evaluation.baselines import obstacle
 from limbeck.execution.device import resolve_device
 from limbeck.files import content_key
 from limbeck.preflight import check_names
@@ -18,13 +19,13 @@ from limbeck.preflight import check_names
 BASELINE = "random"
 """The method every comparison holds: what the others are measured against, and whose protocol is everyone's."""
 
-WHOLE = "whole"
+WHOLE: Baseline = "whole"
 """Stands for a method in the row of the whole data set."""
 
 UNTOLD = ("checkpoint_seconds", "flush_every", "executor")
 """Settings of execution that leave results, time and memory as they are."""
 
-OF_THE_SET = ("labels", "formation", "made_with")
+OF_THE_SET = ("labels", "formation", "made_with", "learned_lr")
 """Parts of a recipe that belong to the set, and may differ where everything else is equal."""
 
 
@@ -77,7 +78,7 @@ class Comparison:
     """Rows to be measured, in the order they are.
 
     Attributes:
-        entries: of every seed, ipc and method; the whole data set's follows the first of the baseline.
+        entries: of every seed, ipc and method; the whole data set's comes last.
         own_recipes: whether every method is measured by its own recipe; rows then do not compare directly.
     """
 
@@ -139,12 +140,10 @@ def plan(
                 check_names(config, recipe_of(config))
             if not own_recipes:
                 _check_equal(configs)
-            rows = [Entry(str(config.method), ipc, seed, config) for config in configs]
+            rows = [Entry(str(config.method), ipc, seed, _beside(config)) for config in configs]
             entries |= {row.key: row for row in rows}
-            if all(entry.method != WHOLE for entry in entries.values()):
-                whole = Entry(WHOLE, 0, seed, base.model_copy(update={"evaluation": _with_whole(base)}))
-                entries = _after_baseline(entries, whole)
-    return Comparison(tuple(entries.values()), own_recipes)
+    first = next(entry for entry in entries.values() if entry.method == BASELINE)
+    return Comparison((*entries.values(), Entry(WHOLE, 0, first.seed, _measuring(first.config, (WHOLE,)))), own_recipes)
 
 
 def _configured(method: str, profile: str | None, asked: Mapping[str, Any]) -> RunConfig:
@@ -164,18 +163,15 @@ def _like(base: RunConfig, method: str, profile: str | None, asked: Mapping[str,
     return _configured(method, profile, merge(shared, asked)).model_copy(update={"evaluation": base.evaluation})
 
 
-def _with_whole(base: RunConfig) -> Any:
-    return base.evaluation.model_copy(update={"baselines": (WHOLE,)})
+def _beside(config: RunConfig) -> RunConfig:
+    """Add what the label-robust score of a set with soft labels needs beside it, as far as that can be measured."""
+    recipe = recipe_of(config)
+    soft: tuple[Baseline, ...] = ("random_soft", "synthetic_hard") if recipe.has_soft_labels("hard") else ()
+    return _measuring(config, tuple(label for label in soft if not obstacle(label, "hard", recipe)))
 
 
-def _after_baseline(entries: Mapping[str, Entry], whole: Entry) -> dict[str, Entry]:
-    """Put the whole data set behind the baseline's first row, beside which it is measured."""
-    placed: dict[str, Entry] = {}
-    for key, entry in entries.items():
-        placed[key] = entry
-        if entry.method == BASELINE and whole.key not in placed:
-            placed[whole.key] = whole
-    return placed
+def _measuring(config: RunConfig, baselines: tuple[Baseline, ...]) -> RunConfig:
+    return config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"baselines": baselines})})
 
 
 def _check_equal(configs: Sequence[RunConfig]) -> None:

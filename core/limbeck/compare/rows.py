@@ -31,6 +31,7 @@ class Row:
         run: name of the run folder.
         evaluation: ``Evaluation.to_dict`` without its seconds.
         network: the run's.
+        beside: further rows of the same run by label, in the same form.
         features: where a selector's features come from; empty where there are none.
         deviations: how the run differs from the published settings.
         published: the figure published for exactly these settings, or None.
@@ -48,6 +49,7 @@ class Row:
     features: str = ""
     deviations: list[str] = field(default_factory=list)
     published: dict[str, Any] | None = None
+    beside: dict[str, dict[str, Any]] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -7,10 +7,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from limbeck.compare.plan import BASELINE, WHOLE, Comparison, Entry
 from limbeck.compare.rows import Row, Rows
 from limbeck.compare.table import Table, tabulate
+from limbeck.data import load_dataset
+from limbeck.data.selector import check_sizes
 from limbeck.distillation.run import Interrupted
 from limbeck.errors import DivergenceError, LimbeckError
 from limbeck.evaluation import Evaluation
@@ -43,8 +46,8 @@ class Audience:
     def failed(self, entry: Entry, error: LimbeckError) -> None:
         """Called when a row came to nothing; the others go on."""
 
-    def tabled(self, table: Table, *, last: bool) -> None:
-        """Called with the table now and then, and at the end."""
+    def tabled(self, outcome: Outcome) -> None:
+        """Called with what there is now and then, and at the end."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ def compare(
     """
     told = audience or Audience()
     with folder_lock(folder):
+        _check_data(comparison, data_root, download)
         rows, failures = Rows(folder), dict[str, str]()
         entries, shown = comparison.entries, time.monotonic()
         told.planned(len(entries), sum(entry.key in rows for entry in entries))
@@ -116,12 +120,23 @@ def compare(
             table = tabulate(comparison, rows)
             table.save(folder)
             if time.monotonic() - shown > PAGE_SECONDS:
-                told.tabled(table, last=False)
+                told.tabled(Outcome(table, failures))
                 shown = time.monotonic()
-        table = tabulate(comparison, rows)
-        table.save(folder)
-        told.tabled(table, last=True)
-        return Outcome(table, failures)
+        outcome = Outcome(tabulate(comparison, rows), failures)
+        outcome.table.save(folder)
+        told.tabled(outcome)
+        return outcome
+
+
+def _check_data(comparison: Comparison, data_root: Path | None, download: bool) -> None:
+    """Refuse data that is not there, and more images of a class than it has, before the first row.
+
+    Raises:
+        DataError: says what is missing.
+    """
+    config = comparison.config
+    real = load_dataset(config.data.source(), data_root=data_root, download=download, seed=config.seed).train
+    check_sizes(real, max(comparison.ipcs))
 
 
 def _measured(
@@ -144,8 +159,8 @@ def _measured(
 
 def _row(entry: Entry, finished: Finished, measured: Evaluation) -> Row:
     made, config = finished.synthetic.provenance, entry.config
-    evaluation = measured.to_dict()
-    evaluating = evaluation.pop("seconds")
+    evaluation, evaluating = _timeless(measured)
+    others = [row for row in finished.rows if row.label in config.evaluation.baselines and row is not measured]
     is_whole = entry.method == WHOLE
     learning = 0.0 if is_whole else float(made.get("features_seconds") or 0.0)
     return Row(
@@ -159,6 +174,7 @@ def _row(entry: Entry, finished: Finished, measured: Evaluation) -> Row:
         features="" if is_whole else made.get("features", ""),
         deviations=[] if is_whole else list(config.deviations),
         published=None if is_whole else config.reference,
+        beside={row.label: _timeless(row)[0] for row in others},
         cost={
             "seconds": 0.0 if is_whole else max(made["seconds"] - learning, 0.0),
             "steps": 0 if is_whole else made["steps"],
@@ -167,6 +183,12 @@ def _row(entry: Entry, finished: Finished, measured: Evaluation) -> Row:
             "evaluating": evaluating,
         },
     )
+
+
+def _timeless(measured: Evaluation) -> tuple[dict[str, Any], float]:
+    """Return an evaluation without what a clock said, and that."""
+    values = measured.to_dict()
+    return values, values.pop("seconds")
 
 
 def _left(entries: Sequence[Entry], rows: Rows) -> float | None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from limbeck.compare.plan import BASELINE, OF_THE_SET, WHOLE, Comparison
 from limbeck.compare.rows import Row, Rows, write_csv
+from limbeck.evaluation.scores import label_robust_score
 
 ROWS_CSV, TABLE_CSV = "rows.csv", "table.csv"
 
@@ -144,22 +144,26 @@ def _line(comparison: Comparison, rows: Sequence[Row], method: str, ipc: int) ->
 
 
 def _scored(line: Line, random: Line | None, whole: Line | None) -> Line:
-    """Add what a line is worth beside the baseline and the whole set, where they were trained alike.
-
-    The score wants accuracies with hard labels, so it is left out for sets whose labels are of another kind.
-    """
+    """Add what a line is worth beside the baseline and the whole set, where they were trained alike."""
     if random is None or _training(line.rows[0]) != _training(random.rows[0]):
         return line
-    lrs = None
-    if whole is not None and line.rows[0].measured.labels == "hard" and line.rows[0].measured.label_kind == "hard":
-        lrs = _label_robust_score(whole=whole.mean, hard=line.mean, any_labels=line.mean, random=random.mean)
-    return Line(line.method, line.ipc, line.rows, line.planned, lrs, 100 * (line.mean - random.mean))
+    known: dict[str, float | None] = {
+        "synthetic": line.mean,
+        "random": random.mean,
+        "synthetic_hard": line.mean,
+        "whole": None if whole is None else whole.mean,
+    }
+    if line.rows[0].measured.labels != "hard" or line.rows[0].measured.label_kind != "hard":
+        known |= {"random": _beside(line, "random_soft"), "synthetic_hard": _beside(line, "synthetic_hard")}
+    given = {name: value for name, value in known.items() if value is not None}
+    lrs = label_robust_score(**given) if len(given) == len(known) else None
+    return replace(line, lrs=lrs, over_random=100 * (line.mean - random.mean))
 
 
-def _label_robust_score(*, whole: float, hard: float, any_labels: float, random: float) -> float:
-    """Return DD-Ranking's score from accuracies in [0, 1] (arXiv:2505.13300): 0.27 stands for random images' accuracy."""
-    lam = 0.5 * (any_labels - random) - 0.5 * (whole - hard)
-    return (math.exp(lam) - math.exp(-1)) / (math.e - math.exp(-1))
+def _beside(line: Line, label: str) -> float | None:
+    """Return the mean accuracy of a row measured beside the set in every run of a line, or None."""
+    found = [value for row in line.rows if label in row.beside for value in row.beside[label]["accuracies"]]
+    return statistics.fmean(found) if all(label in row.beside for row in line.rows) else None
 
 
 def _training(row: Row) -> dict[str, Any]:
