@@ -2,7 +2,7 @@
 
 from limbeck.augment.base import Augmentation, Draw
 from limbeck.augment.geometry import pick, rotation, shift, warp
-from limbeck.augment.rows import Operation, by_operation, check_strategy, choose, whole
+from limbeck.augment.rows import Operation, by_operation, check_strategy, choose, on_host, whole
 
 __all__ = [
     "Augmentation",
@@ -11,6 +11,7 @@ __all__ = [
     "by_operation",
     "check_strategy",
     "choose",
+    "on_host",
     "pick",
     "rotation",
     "shift",

@@ -19,14 +19,21 @@ def choose(count: int, rows: int, generator: torch.Generator) -> Tensor:
     """Draw which of ``count`` operations each row uses, uniformly.
 
     Returns:
-        int64 [rows] on the CPU. A generator of another device is not waited for: its state, which the host
-        knows, seeds the choice, so the caller must draw from it afterwards for the next choice to differ.
+        int64 [rows] on the CPU; see ``on_host`` for a generator of another device.
+    """
+    return torch.randint(count, (rows,), generator=on_host(generator))
+
+
+def on_host(generator: torch.Generator) -> torch.Generator:
+    """Return a generator whose numbers the host can read at once: itself on the CPU.
+
+    A generator of another device is not waited for: its state, which the host knows, seeds another one, so the caller
+    must draw from it afterwards for the next numbers to differ.
     """
     if generator.device.type == "cpu":
-        return torch.randint(count, (rows,), generator=generator)
+        return generator
     state = hashlib.sha256(generator.get_state().numpy().data).digest()
-    host = torch.Generator().manual_seed(int.from_bytes(state[:8], "little") >> 1)
-    return torch.randint(count, (rows,), generator=host)
+    return torch.Generator().manual_seed(int.from_bytes(state[:8], "little") >> 1)
 
 
 def whole(u: Tensor, count: int) -> Tensor:

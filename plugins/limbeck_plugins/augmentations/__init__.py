@@ -7,7 +7,7 @@ from limbeck.hookspecs import Register, hookimpl
 
 @hookimpl
 def register_augmentations(register: Register) -> None:
-    """Offer the two augmentations of gradient matching."""
+    """Offer the two augmentations of gradient matching, and torchvision's policies for evaluation alone."""
     register(
         "dsa",
         "limbeck_plugins.augmentations.dsa:DSA",
@@ -19,4 +19,28 @@ def register_augmentations(register: Register) -> None:
         "limbeck_plugins.augmentations.dc:DC",
         summary="what DC trains evaluation networks with: crop, scale, rotate or noise, chosen per image",
         paper="arXiv:2006.05929",
+    )
+    register(
+        "randaugment",
+        "limbeck_plugins.augmentations.policies:RandAugment",
+        summary="one of torchvision's 14 operations at one magnitude, on rounded pixels; evaluation only",
+        paper="arXiv:1909.13719",
+    )
+    register(
+        "autoaugment",
+        "limbeck_plugins.augmentations.policies:AutoAugment",
+        summary="one of 25 learned policies of two operations, on rounded pixels; evaluation only",
+        paper="arXiv:1805.09501",
+    )
+    register(
+        "imagenet_aug",
+        "limbeck_plugins.augmentations.crops:ImageNetAug",
+        summary="crop, flip and colour jitter, on rounded pixels; evaluation only",
+        paper="arXiv:2207.09639",
+    )
+    register(
+        "cifar_aug",
+        "limbeck_plugins.augmentations.crops:CIFARAug",
+        summary="crop, flip and cutout, on rounded pixels; evaluation only",
+        paper="arXiv:1708.04552",
     )

@@ -32,9 +32,7 @@ class DCProtocol(Protocol):
         weight_decay: float = Field(5e-4, ge=0, description="L2 coefficient")
         batch_size: int = Field(256, ge=1, description="images of an update")
         lr_search: tuple[float, ...] = Field((), description="rates tried on training images kept aside")
-        evaluate_every: int = Field(
-            0, ge=0, description="passes between two tests; 0: the last pass only, as published"
-        )
+        evaluate_every: int = Field(0, ge=0, description="passes between two tests; 0: the last pass only")
         augmentation: Spec | None = Field(
             None, description="of the training images; the set's own when not given, 'none' for none"
         )
