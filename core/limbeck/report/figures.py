@@ -55,6 +55,53 @@ def _setting(row: Evaluation) -> tuple[str, str]:
     return row.protocol, str(row.recipe.get("network"))
 
 
+@dataclass(frozen=True)
+class Columns:
+    """What a table of rows says beside accuracy and size.
+
+    Attributes:
+        heads: names of the columns in which rows differ, and "number" or nothing for how they are set.
+        cells: texts of those columns, by name.
+        common: names and texts of what is the same for all rows, and needs no column.
+    """
+
+    heads: list[tuple[str, str]]
+    cells: dict[str, list[str]]
+    common: list[tuple[str, str]]
+
+
+def columns(rows: Sequence[Evaluation], features: str = "") -> Columns:
+    """Split what rows of an evaluation say into columns and what they have in common.
+
+    Args:
+        rows: at least one.
+        features: what a selector looked through to choose the set's images; empty where it used none.
+    """
+    cells = {
+        "Networks": [str(row.networks) for row in rows],
+        "Network": [str(row.recipe["network"]) for row in rows],
+        "Protocol": [row.protocol or "the set's own" for row in rows],
+        "Epochs": [f"{row.recipe['epochs']:,}" for row in rows],
+        "Augmentation": [row.augmentation for row in rows],
+        "Labels": [_labels(row) for row in rows],
+        "Features": [features if features and row.label.startswith("synthetic") else "none" for row in rows],
+        "Reported": ["last epoch" if row.selection == "last" else "best test" for row in rows],
+    }
+    common = [(name, texts[0]) for name, texts in cells.items() if len(set(texts)) == 1]
+    alike = {name for name, _ in common}
+    heads = [(name, "number" if name in ("Networks", "Epochs") else "") for name in cells if name not in alike]
+    return Columns(heads, cells, [pair for pair in common if pair != ("Features", "none")])
+
+
+def _labels(row: Evaluation) -> str:
+    return row.labels if row.label_kind == "hard" else f"{row.labels} ({row.label_kind})"
+
+
+def label(name: str) -> str:
+    """Write what networks were trained on for the eye."""
+    return LABELS.get(name, name)
+
+
 def percent(value: float) -> str:
     """Write a share in [0, 1] as per cent with one decimal, without the sign."""
     return f"{100 * value:.1f}"
@@ -92,5 +139,12 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-FILTERS = {"percent": percent, "size": format_bytes, "duration": duration, "flatten": flatten}
+FILTERS = {
+    "percent": percent,
+    "label": label,
+    "columns": columns,
+    "size": format_bytes,
+    "duration": duration,
+    "flatten": flatten,
+}
 """What the template may write numbers with."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from limbeck.evaluation.scores import scores_of
 from limbeck.files import write_atomic
-from limbeck.report import figures
 from limbeck.report.gallery import gallery
 from limbeck.report.run import Run, read_run
 from limbeck.report.sections import class_bars, crossed, headline, learning, loss, reference
@@ -46,13 +45,12 @@ def render(run: Run) -> str:
         set=run.synthetic,
         title=_title(run),
         headline=found,
-        labels=figures.LABELS,
         scores=scores_of(run.rows),
         features=run.synthetic.provenance.get("features"),
         growth=run.synthetic.provenance.get("growth"),
         gallery=gallery(run, found["row"].per_class if found else []),
         loss=loss(run),
-        learning=learning(run),
+        learning=learning(found),
         bars=class_bars(run, found),
         crossed=crossed(run),
         reference=reference(run, found),

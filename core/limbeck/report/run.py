@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from torch import Tensor
 
+from limbeck.distillation.checkpoint import unsealed
+from limbeck.distillation.log import read_row
 from limbeck.errors import ArtifactError, LimbeckError, UsageError
 from limbeck.evaluation.cross import CrossTable, load_tables
 from limbeck.evaluation.kept import CROSS, OTHERS, Other, load_others
 from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.rows import FILE as EVALUATION
 from limbeck.evaluation.rows import Evaluation, load_rows
+from limbeck.files import checked_text, read_json
 from limbeck.synthetic import SyntheticSet
 
 LogRow = dict[str, float]
@@ -65,7 +66,7 @@ def read_run(folder: Path) -> Run:
     if not folder.is_dir():
         raise UsageError(f"no run folder at {folder}. Give the folder that 'limbeck distill --out' wrote.")
     synthetic = SyntheticSet.load(folder)
-    config_text = _text(folder / "config.yaml")
+    config_text = _config_text(folder / "config.yaml")
     return Run(
         folder=folder,
         synthetic=synthetic,
@@ -87,7 +88,7 @@ def _sound_table(path: Path, table: CrossTable) -> CrossTable:
 
 
 def _sound(path: Path, rows: list[Evaluation]) -> list[Evaluation]:
-    """Return the rows, or refuse the file where their figures cannot be; it has no checksum."""
+    """Return the rows, or refuse the file where their figures cannot be."""
     for row in rows:
         shares = [*row.accuracies, *(row.best or []), *(value for curve in row.curves for value in curve)]
         lengths = {len(row.tests), *map(len, row.curves)}
@@ -109,10 +110,17 @@ def _text(path: Path) -> str:
         raise _altered(path, error) from None
 
 
+def _config_text(path: Path) -> str:
+    try:
+        return checked_text(_text(path))
+    except ValueError as error:
+        raise _altered(path, error) from None
+
+
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(_text(path) or "{}")
-    except ValueError as error:
+        value = read_json(path) if path.exists() else {}
+    except (OSError, ValueError) as error:
         raise _altered(path, error) from None
     if not isinstance(value, dict):
         raise _altered(path, "it holds no mapping")
@@ -130,16 +138,8 @@ def _config(path: Path, text: str) -> dict[str, Any]:
 
 
 def _log(text: str) -> list[LogRow]:
-    """Read the losses; a resumed run's later row wins, and a line cut off by a kill is passed over."""
-    rows: dict[float, LogRow] = {}
-    for line in text.splitlines():
-        try:
-            row = json.loads(line)
-            values = {key: float(row[key]) for key in ("step", "loss", "seconds")}
-        except (ValueError, KeyError, TypeError):
-            continue
-        if all(map(math.isfinite, values.values())):
-            rows[values["step"]] = values
+    """Read the losses; a resumed run's later row wins, and a line that a kill cut off is passed over."""
+    rows = {row["step"]: row for row in map(read_row, text.splitlines()) if row is not None}
     return [rows[step] for step in sorted(rows)]
 
 
@@ -147,10 +147,11 @@ def _initial(path: Path, synthetic: SyntheticSet) -> tuple[Tensor, Tensor] | Non
     if not path.exists():
         return None
     try:
-        tensors = parse_tensors(path.read_bytes())
+        content = path.read_bytes()
+        tensors = unsealed(content)[1] if b"__metadata__" in content else parse_tensors(content)
         start = synthetic.with_(images=tensors["images"].float(), space="normalised", storage="float32")
         return start.unit(), tensors["group"]
-    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
         raise _altered(path, error) from None
 
 

@@ -31,7 +31,7 @@ def headline(run: Run) -> Section | None:
         "row": synthetic,
         "random": random,
         "whole": whole,
-        "dots": Markup(accuracies_svg({figures.LABELS[row.label]: row.accuracies for row in rows if row})),
+        "dots": Markup(accuracies_svg({figures.label(row.label): row.accuracies for row in rows if row})),
         "over_random": figures.gap(synthetic, random) if random else None,
         "over_whole": figures.gap(synthetic, whole) if whole else None,
     }
@@ -47,16 +47,15 @@ def loss(run: Run) -> Section | None:
     return {"svg": Markup(loss_curve_svg(run.log)), "steps": steps, "seconds": seconds}
 
 
-def learning(run: Run) -> Section | None:
-    """Draw how networks learn from the sets, where they were tested on the way; rows of other lengths are left out."""
+def learning(head: Section | None) -> Section | None:
+    """Draw how networks learn, from the set and from random images, where they were tested on the way."""
     from limbeck.report.charts import learning_curves_svg
 
-    tested = [row for row in run.rows if row.curves]
-    if not tested:
+    rows = [row for row in (head["row"], head["random"]) if row and row.curves] if head else []
+    if not rows:
         return None
-    rows = [row for row in tested if row.tests[-1] == tested[0].tests[-1]]
-    curves = {figures.LABELS.get(row.label, row.label): (row.tests, row.curves) for row in rows}
-    return {"svg": Markup(learning_curves_svg(curves)), "names": list(curves), "tests": len(rows[0].tests)}
+    curves = {figures.label(row.label): (row.tests, row.curves) for row in rows}
+    return {"svg": Markup(learning_curves_svg(curves)), "names": list(curves)}
 
 
 def class_bars(run: Run, head: Section | None) -> Section | None:
@@ -72,7 +71,7 @@ def class_bars(run: Run, head: Section | None) -> Section | None:
         order = sorted(order, key=lambda k: _or_best(rows[0].per_class[k]))[:CLASSES_DRAWN]
     length = len(order) if len(order) <= CLASSES_A_CHART else math.ceil(len(order) / 3)
     parts = [order[k : k + length] for k in range(0, len(order), length)]
-    series = {figures.LABELS[row.label]: row.per_class for row in rows}
+    series = {figures.label(row.label): row.per_class for row in rows}
     return {
         "charts": [
             Markup(class_bars_svg([names[k] for k in part], {n: [v[k] for k in part] for n, v in series.items()}))
