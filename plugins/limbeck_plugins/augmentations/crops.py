@@ -46,7 +46,7 @@ class CroppedAndFlipped(PixelAugmentation):
         return 1
 
     def transform(self, pixels: Tensor, op: int, u: list[float]) -> Tensor:
-        """Pad with black, crop to the size before, and mirror for numbers below a half."""
+        """Pad pixels [n, ch, h, w] with black, crop to the size before, and mirror for numbers below a half."""
         padding, (height, width) = self.options.padding, pixels.shape[2:]
         top, left = (whole_number(u[column], 2 * padding + 1) for column in (CROP_Y, CROP_X))
         pixels = F.crop(F.pad(pixels, [padding]), top, left, height, width)
@@ -77,7 +77,7 @@ class ImageNetAug(CroppedAndFlipped):
         return FIRST + 4
 
     def transform(self, pixels: Tensor, op: int, u: list[float]) -> Tensor:
-        """Crop, flip, and change colours in the order ``op``."""
+        """Crop and flip pixels [n, ch, h, w], and change colours in the order ``op``."""
         pixels = super().transform(pixels, op, u)
         for name in self.ORDERS[op]:
             most = getattr(self.options, name)
@@ -90,6 +90,8 @@ class ImageNetAug(CroppedAndFlipped):
 class CIFARAug(CroppedAndFlipped):
     """Crop, flip and cutout."""
 
+    trial_options = {"cutout": 4}
+
     class Options(CropOptions):
         """Size of what cutout erases."""
 
@@ -101,7 +103,7 @@ class CIFARAug(CroppedAndFlipped):
         return FIRST + 2
 
     def finish(self, images: Tensor, u: list[float]) -> Tensor:
-        """Erase a square whose middle lies anywhere in the image."""
+        """Erase a square whose middle lies anywhere in the images [n, ch, h, w]."""
         half, (height, width) = self.options.cutout // 2, images.shape[2:]
         y, x = whole_number(u[FIRST], height), whole_number(u[FIRST + 1], width)
         erased = images.clone()

@@ -72,7 +72,7 @@ class RandAugment(PixelAugmentation):
         return 2 * int(self.options.num_ops)
 
     def transform(self, pixels: Tensor, op: int, u: list[float]) -> Tensor:
-        """Do the operations one after the other."""
+        """Do the operations to pixels [n, ch, h, w] one after the other."""
         table = self._table(*pixels.shape[2:])
         names = list(table)
         for sign, choice in zip(u[::2], u[1::2], strict=True):
@@ -121,7 +121,7 @@ class AutoAugment(PixelAugmentation):
         return 4
 
     def transform(self, pixels: Tensor, op: int, u: list[float]) -> Tensor:
-        """Do the two operations of policy ``op``, each with its probability."""
+        """Do the two operations of policy ``op`` to pixels [n, ch, h, w], each with its probability."""
         table = self._torchvision()._augmentation_space(self.BINS, tuple(pixels.shape[2:]))
         for (name, probability, step), happens, sign in zip(self.policies[op], u[::2], u[1::2], strict=True):
             if happens < probability:
