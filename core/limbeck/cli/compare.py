@@ -112,7 +112,7 @@ def typed(context: click.Context, folder: Path) -> str:
     words = ["limbeck", "compare"]
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
-        if parameter.name in ("out", None) or value in (parameter.default, None, ()):
+        if parameter.name in ("out", None) or value in (parameter.default, None, False, ()):
             continue
         for each in value if isinstance(value, tuple) else [value]:
             words += [parameter.opts[0], *([] if each is True else [str(each)])]

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
-from limbeck.cli.screen import Screen, duration, pace, plural, table
-from limbeck.compare import WHOLE, Audience, Comparison, Entry, Line, Outcome, Row, Table
+from limbeck.cli.screen import Screen, duration, plural, table
+from limbeck.compare import WHOLE, Audience, Comparison, Entry, Outcome, Row, Table
 from limbeck.errors import LimbeckError
 from limbeck.execution.memory import format_bytes
 from limbeck.runs import Listener
@@ -84,8 +84,11 @@ class CompareScreen(Audience):
     def done(self, outcome: Outcome, seconds: float) -> None:
         """Show the table, and where everything lies."""
         self._leave()
-        columns = _columns(outcome.table)
-        self.console.print(table(columns), soft_wrap=False)
+        drawn = table(_columns(outcome.table))
+        drawn.columns[0].justify = "left"
+        for column in drawn.columns:
+            column.no_wrap = True
+        self.console.print(drawn, soft_wrap=True)
         self.console.print("accuracy: mean ± population standard deviation over all networks of all seeds")
         for name, reason in outcome.failures.items():
             self.console.print(f"missing: {name}: {reason}")
@@ -98,25 +101,21 @@ class CompareScreen(Audience):
             self._screen = None
 
 
-def _columns(table: Table) -> dict[str, list[str]]:
-    lines = table.lines
+def _columns(outcome: Table) -> dict[str, list[str]]:
+    """Return the columns of the table, narrow enough for 80 letters; ``table.csv`` holds the rest."""
+    lines = outcome.lines
     columns = {
-        "trained on": ["whole data set" if line.method == WHOLE else line.method for line in lines],
+        "method": ["(all images)" if line.method == WHOLE else line.method for line in lines],
         "ipc": [str(line.ipc or "") for line in lines],
         "accuracy, %": [f"{100 * line.mean:.2f} ± {100 * line.std:.2f}" for line in lines],
         "n": [str(len(line.accuracies)) for line in lines],
         "LRS": ["" if line.lrs is None else f"{line.lrs:.3f}" for line in lines],
         "time": ["" if line.seconds is None else duration(line.seconds) for line in lines],
-        "a step": ["" if line.pace is None else pace(line.pace).removesuffix(" a step") for line in lines],
         "features": [duration(line.features_seconds) if line.features_seconds else "" for line in lines],
-        "memory": [_memory(line) for line in lines],
+        "memory": ["" if line.growth is None else format_bytes(line.growth) for line in lines],
         "bytes": [format_bytes(line.rows[0].measured.bytes) for line in lines],
     }
     return {name: values for name, values in columns.items() if any(values)}
-
-
-def _memory(line: Line) -> str:
-    return "" if line.growth is None else format_bytes(line.growth)
 
 
 def _short(value: Any) -> str:
