@@ -5,6 +5,7 @@ The result is bit for bit that of torchvision's ``Resize(size)`` (bilinear, anti
 
 from __future__ import annotations
 
+import functools
 import warnings
 from pathlib import Path
 
@@ -19,7 +20,7 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 LONGEST = 100
 """Greatest length of a longer side, in shorter sides: a resized hair would fill the memory."""
 
-_FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")  # nothing that starts another program
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # nothing that starts another program
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -56,7 +57,7 @@ def read_picture(path: Path, size: int, channels: int) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd but harmless metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as image:
+            with Image.open(path, formats=_formats()) as image:
                 _check(image)
                 picture = _square(_plain(_upright(image), channels), size)
     except Unreadable:
@@ -69,6 +70,13 @@ def read_picture(path: Path, size: int, channels: int) -> Tensor:
         raise Unreadable(" ".join(str(error).split()) or type(error).__name__) from None
     pixels = torch.from_numpy(np.array(picture))
     return pixels.unsqueeze(0) if channels == 1 else pixels.permute(2, 0, 1)
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Return what this Pillow can read of the formats allowed."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _check(image: Image.Image) -> None:

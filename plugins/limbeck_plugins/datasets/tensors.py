@@ -90,13 +90,15 @@ def _open(place: Path) -> tuple[dict[str, Tensor], Any]:
 
 
 def _read_npz(place: Path) -> tuple[dict[str, Tensor], Any]:
-    with np.load(place, allow_pickle=False) as file:
+    with place.open("rb") as stream:
+        file = np.load(stream, allow_pickle=False)
         if not isinstance(file, np.lib.npyio.NpzFile):
             raise DataError(
-                "is a single array under the name of .npz; save it with numpy.savez(images=..., labels=...)."
+                "is a single array under the name of .npz; write numpy.savez(path, images=..., labels=...)."
             )
-        arrays = {key: _tensor(file[key], key) for key in file.files if key != NAMES}
-        return arrays, file[NAMES].tolist() if NAMES in file.files else None
+        with file:
+            arrays = {key: _tensor(file[key], key) for key in file.files if key != NAMES}
+            return arrays, file[NAMES].tolist() if NAMES in file.files else None
 
 
 def _tensor(array: Any, key: str) -> Tensor:
