@@ -92,7 +92,20 @@ class Screen:
 
     def listener(self) -> Listener:
         """Return the callbacks a run is given."""
-        return Listener(planned=self.planned, progress=self.progress, network=self.network, row=self.row)
+        return Listener(
+            planned=self.planned, learning=self.learning, progress=self.progress, network=self.network, row=self.row
+        )
+
+    def learning(self, finished: int, epochs: int) -> None:
+        """Follow a network that a selector trains."""
+        text = f"learning features: epoch {finished} of {epochs}"
+        if self._bar is None:
+            self._bar = self._bars.add_task("learning features", total=epochs, news="")
+        self._bars.update(self._bar, completed=finished, news=f"epoch {finished}/{epochs}")
+        self._say(text, last=False)
+        if finished == epochs:
+            self._bars.remove_task(self._bar)
+            self._bar = None
 
     def planned(self, parts: Parts, cost: Estimate | None) -> None:
         """Say what the run will cost, from trial steps."""
@@ -173,7 +186,7 @@ class Screen:
         """Say the scores of a set, and what they were made of."""
         for name, score in scores.items():
             inputs = (f"{ROW_NAMES.get(label, label)} {100 * mean:.2f}" for label, mean in score["inputs"].items())
-            self.console.print(f"{name.upper()} {score['value']:.4f} ({'; '.join(inputs)})")
+            self.console.print(f"{name.upper()} {score['value']:.4f} ({'; '.join(inputs)}): {score['note']}")
 
     def crossed(self, table_of_networks: CrossTable) -> None:
         """Show one set on many networks as a table, and why some are not in it."""
@@ -207,24 +220,45 @@ def split_columns(rows: Sequence[Evaluation]) -> tuple[dict[str, list[str]], dic
         "epochs": [f"{row.recipe['epochs']:,}" for row in rows],
         "augmentation": [row.augmentation for row in rows],
         "labels": [row.labels for row in rows],
+        **({"rate": [rate_of(row) for row in rows]} if any(row.lr_searched for row in rows) else {}),
     }
     common = {name: values[0] for name, values in varying.items() if len(set(values)) == 1}
+    best = {note: [best_of(row) if row.best_note == note else "" for row in rows] for note in best_notes(rows)}
     return {
         "trained on": [ROW_NAMES.get(row.label, row.label) for row in rows],
         "images": [f"{row.images:,}" for row in rows],
         "bytes": [format_bytes(row.bytes) for row in rows],
         "accuracy, %": [accuracy_of(row) for row in rows],
+        **best,
         **{name: values for name, values in varying.items() if name not in common},
     }, common
+
+
+def best_notes(rows: Sequence[Evaluation]) -> list[str]:
+    """Return how the best tests of rows were chosen, each way once: columns of their own beside the last pass."""
+    return list(dict.fromkeys(row.best_note for row in rows if row.best_note))
+
+
+def best_of(row: Evaluation) -> str:
+    """Write the mean of each network's best test in per cent."""
+    spread = f" ± {100 * (row.best_std or 0):.2f}" if row.networks > 1 else ""
+    return f"{100 * (row.best_mean or 0):.2f}{spread}"
+
+
+def rate_of(row: Evaluation) -> str:
+    """Write a row's learning rate, and among how many it was found."""
+    return f"{row.lr:g}" + (f" of {len(row.lr_searched)}" if row.lr_searched else "")
 
 
 def cross_columns(found: CrossTable) -> dict[str, list[str]]:
     """Return the columns of a table over networks."""
     rows = found.rows
+    notes = best_notes([one.row for one in rows])
     return {
         "network": [one.network for one in rows],
         "parameters": [f"{one.parameters:,}" for one in rows],
         "accuracy, %": [accuracy_of(one.row) for one in rows],
+        **{note: [best_of(one.row) if one.row.best_note == note else "" for one in rows] for note in notes},
         "networks": [str(one.row.networks) for one in rows],
         "epochs": [f"{one.row.recipe['epochs']:,}" for one in rows],
         "time": [duration(one.row.seconds) for one in rows],

@@ -140,6 +140,21 @@ def test_without_a_terminal_there_are_plain_lines(shown, monkeypatch):
     assert lines[6:8] == ["this set: network 1 reached 50.0 %", "this set: 60.00 ± 10.00 % (2 networks, 1 s)"]
 
 
+def test_a_network_that_gives_features_is_followed(shown, monkeypatch):
+    monkeypatch.setattr(screen_module, "PLAIN_SECONDS", 0)
+    for terminal, expected in ((False, ["epoch 1 of 2", "epoch 2 of 2"]), (True, ["learning features", "1/2"])):
+        screen, text = shown(terminal)
+        screen._bars.live.auto_refresh = False
+        with screen:
+            tell = screen.listener().learning
+            tell(1, 2)
+            screen._bars.refresh()
+            assert screen._bars.tasks[0].completed == 1
+            tell(2, 2)
+        assert not screen._bars.tasks
+        assert all(part in text() for part in expected)
+
+
 def test_lines_are_seldom_and_the_last_always_comes(shown):
     screen, text = shown(False)
     run_through(screen)
