@@ -20,6 +20,10 @@ LIGHT_COMMANDS = [
     ["list", "--help"],
     ["show", "method", "dm"],
     ["show", "command", "list"],
+    ["data", "--help"],
+    ["data", "list"],
+    ["data", "list", "--help"],
+    ["data", "check", "--help"],
     ["plugins"],
     ["plugins", "--json"],
 ]
