@@ -110,8 +110,8 @@ def show(name: str, out: Path | None, data_root: Path | None, download: bool, pa
 def check(name: str, data_root: Path | None, download: bool, pairs: Sequence[str]) -> int:
     """Say what is wrong with the data set NAME.
 
-    Reads everything and looks at files and their checksums where these are known, numbers of images, stated against measured statistics,
-    and images that occur twice. The exit status is 1 if anything is wrong.
+    Reads everything and looks at files and their checksums where these are known, numbers of images, stated against
+    measured statistics, and images that occur twice. The exit status is 1 if anything is wrong.
     """
     from limbeck.config import assignments
     from limbeck.data.views import split_view
