@@ -168,7 +168,7 @@ def _uris(synthetic: SyntheticSet, groups: list[int], each: int) -> list[list[st
     kept = torch.isin(synthetic.group, torch.tensor(groups))
     position = {group: k for k, group in enumerate(groups)}
     group = torch.tensor([position[int(g)] for g in synthetic.group[kept]])
-    return uris(synthetic.unit()[kept], group, len(groups), each)
+    return uris(synthetic.unit()[kept], group, len(groups), each, NATIVE)
 
 
 def _spread(count: int, most: int) -> list[int]:
