@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,12 @@ from limbeck.errors import LimbeckError, UsageError
 
 PART = ".part"
 """Ends the hidden name of a file that is still being written."""
+
+CHECKSUM = "checksum"
+"""The key under which a JSON mapping states its own checksum."""
+
+SIGNATURE = "# sha256 of what follows: "
+"""Begins the comment line in which a text states its own checksum."""
 
 ROOT_VARIABLE = "LIMBECK_DATA"
 
@@ -78,6 +84,47 @@ def _cannot_write(path: Path, error: OSError) -> LimbeckError:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` atomically as indented JSON with sorted keys."""
     write_atomic(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+
+
+def signed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping of JSON values with its own checksum beside them, for ``read_json`` to check."""
+    return {**value, CHECKSUM: _checksum(value)}
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON, and take away the checksum that ``signed`` added.
+
+    Raises:
+        ValueError: no JSON, or another checksum than the values have.
+        OSError: the file cannot be read.
+    """
+    value = json.loads(path.read_bytes())
+    if isinstance(value, dict) and CHECKSUM in value and value.pop(CHECKSUM) != _checksum(value):
+        raise ValueError("checksum differs")
+    return value
+
+
+def _checksum(value: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(value, sort_keys=True).encode())
+
+
+def signed_text(text: str) -> str:
+    """Return text under a comment line with its checksum, for ``checked_text`` to check."""
+    return f"{SIGNATURE}{sha256(text.encode())}\n{text}"
+
+
+def checked_text(text: str) -> str:
+    """Return text without the line that ``signed_text`` put over it; other text as it is.
+
+    Raises:
+        ValueError: another checksum than the text has.
+    """
+    first, _, rest = text.partition("\n")
+    if not first.startswith(SIGNATURE):
+        return text
+    if first.removeprefix(SIGNATURE) != sha256(rest.encode()):
+        raise ValueError("checksum differs; whoever changed it on purpose deletes its first line")
+    return rest
 
 
 def sha256(content: bytes) -> str:

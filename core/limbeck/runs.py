@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save as pack_tensors
 
 from limbeck.config import CHANGEABLE, RunConfig, build, flatten, merge, read_yaml
 from limbeck.configure import configure
@@ -27,13 +26,13 @@ from limbeck.distillation.result import distilled_set, recipe_of, selected_set
 from limbeck.distillation.run import Interrupted, Progress, distil, total_steps
 from limbeck.distillation.setup import Estimate, Parts, asked_of, estimate, fit_to_memory, prepare_labels, set_up
 from limbeck.environment import environment
-from limbeck.errors import LimbeckError, UsageError
+from limbeck.errors import CheckpointError, LimbeckError, UsageError
 from limbeck.evaluation import Evaluation, Recipe, evaluate_with_baselines
 from limbeck.evaluation.kept import forget, keep_rows
 from limbeck.events import EvaluationInfo, RunInfo, RunResult
 from limbeck.execution.device import compute_settings, keep_freed_memory, resolve_device, threads_that_pay
 from limbeck.execution.plan import Plan
-from limbeck.files import folder_lock, write_atomic, write_json
+from limbeck.files import checked_text, folder_lock, signed, signed_text, write_atomic, write_json
 from limbeck.lifecycle import Lifecycle
 from limbeck.networks import build_network
 from limbeck.plugins import registry
@@ -119,8 +118,8 @@ def run(
         if folder is not None:
             if kept.start is not None:
                 checkpoint.require_same_data(kept.start[0], dataset.train.digest(), folder)
-            write_atomic(folder / CONFIG, config.to_yaml().encode())
-            write_json(folder / ENVIRONMENT, environment(str(device)))
+            write_atomic(folder / CONFIG, signed_text(config.to_yaml()).encode())
+            write_json(folder / ENVIRONMENT, signed(environment(str(device))))
         if threads is None:
             activation = build_network(config.network, dataset.spec, device).largest_activation()
             stack.enter_context(threads_that_pay(activation, device))
@@ -136,6 +135,10 @@ def resumed_config(folder: Path, changes: Mapping[str, Any]) -> RunConfig:
     if not (folder / CONFIG).exists():
         raise UsageError(f"{folder} holds no run to resume: there is no {CONFIG}. Start one with --out {folder}.")
     stored = read_yaml(folder / CONFIG)
+    try:
+        checked_text((folder / CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{folder / CONFIG} is altered ({error}). Start a new run with another --out.") from None
     merged = merge({**stored, "budget": {}} if "budget" in changes else stored, changes)
     found, asked = (flatten(build(settings).identity()) for settings in (stored, merged))
     for key in {**found, **asked}:
@@ -233,7 +236,7 @@ def _prepare(
     cost = None
     if folder is not None and kept.start is None:
         images = {"images": parts.parameters.images.detach().cpu(), "group": parts.parameters.group.cpu()}
-        write_atomic(folder / INITIAL, pack_tensors(images))
+        write_atomic(folder / INITIAL, checkpoint.sealed("", images))
         cost = estimate(parts)
     if folder is not None:
         parts.plan.save(folder)

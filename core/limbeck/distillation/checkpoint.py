@@ -43,12 +43,33 @@ class Position:
 
 def save(folder: Path, position: Position, tensors: dict[str, Tensor]) -> Path:
     """Write a checkpoint into a run folder and return its path."""
-    body = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    where = json.dumps(asdict(position), sort_keys=True)
-    header = {"position": where, "sha256": _checksum(where, body)}
     path = folder / NAME
-    write_atomic(path, pack_tensors(body, metadata=header))
+    write_atomic(path, sealed(json.dumps(asdict(position), sort_keys=True), tensors))
     return path
+
+
+def sealed(where: str, tensors: dict[str, Tensor]) -> bytes:
+    """Return tensors as a file that holds their checksum, for ``unsealed``; ``where`` travels with them."""
+    body = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    return pack_tensors(body, metadata={"position": where, "sha256": _checksum(where, body)})
+
+
+def unsealed(content: bytes) -> tuple[str, dict[str, Tensor]]:
+    """Return what ``sealed`` packed.
+
+    Raises:
+        ValueError: truncated or altered.
+    """
+    try:
+        tensors = parse_tensors(content)
+        (length,) = struct.unpack("<Q", content[:8])
+        header = json.loads(content[8 : 8 + length])["__metadata__"]
+        where = header["position"]
+        if header["sha256"] != _checksum(where, tensors):
+            raise ValueError("checksum differs")
+    except (SafetensorError, struct.error, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(str(error)) from None
+    return where, tensors
 
 
 def load(folder: Path) -> tuple[Position, dict[str, Tensor]] | None:
@@ -60,15 +81,10 @@ def load(folder: Path) -> tuple[Position, dict[str, Tensor]] | None:
     path = folder / NAME
     if not path.exists():
         return None
-    content = path.read_bytes()
     try:
-        tensors = parse_tensors(content)
-        (length,) = struct.unpack("<Q", content[:8])
-        header = json.loads(content[8 : 8 + length])["__metadata__"]
-        if header["sha256"] != _checksum(header["position"], tensors):
-            raise ValueError("checksum differs")
-        return Position(**json.loads(header["position"])), tensors
-    except (SafetensorError, struct.error, KeyError, TypeError, ValueError, AttributeError) as error:
+        where, tensors = unsealed(path.read_bytes())
+        return Position(**json.loads(where)), tensors
+    except (TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} is truncated or altered ({error}). Delete the file to distil from the start."
         ) from None

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import DivergenceError
-from limbeck.files import append, write_atomic
+from limbeck.files import append, content_key, write_atomic
 
 NAME = "log.jsonl"
 
@@ -29,9 +29,9 @@ class LossLog:
         self._pending: list[Tensor] = []
         self.rows: list[dict[str, float]] = []
         if self.path is not None and self.path.exists():
-            lines = self.path.read_text().splitlines()
-            self.rows = [row for row in map(_parse, lines) if row is not None and row["step"] < first_step]
-            write_atomic(self.path, "".join(json.dumps(row) + "\n" for row in self.rows).encode())
+            lines = self.path.read_text(errors="replace").splitlines()
+            self.rows = [row for row in map(read_row, lines) if row is not None and row["step"] < first_step]
+            write_atomic(self.path, "".join(map(_line, self.rows)).encode())
 
     def add(self, loss: Tensor) -> None:
         """Keep one step's loss where it is."""
@@ -66,16 +66,27 @@ class LossLog:
         rows = [{"step": first + i, "loss": loss, "seconds": round(seconds, 4)} for i, loss in enumerate(losses)]
         self.rows += rows
         if self.path is not None:
-            append(self.path, "".join(json.dumps(row) + "\n" for row in rows))
+            append(self.path, "".join(map(_line, rows)))
         self.next_step += len(losses)
         self._pending = []
         return first, losses
 
 
-def _parse(line: str) -> dict[str, float] | None:
-    """Read one row; a row cut short by a kill counts as absent."""
+def _line(row: dict[str, float]) -> str:
+    """Write one row with its checksum, so that a damaged one is noticed."""
+    return json.dumps({**row, "check": _check(row)}) + "\n"
+
+
+def read_row(line: str) -> dict[str, float] | None:
+    """Read one row; one that a kill cut short or that was altered counts as absent, as does one that is not finite."""
     try:
-        row = json.loads(line)
-        return row if isinstance(row, dict) and "step" in row else None
-    except ValueError:
+        stored = json.loads(line)
+        row = {key: stored[key] for key in ("step", "loss", "seconds")}
+        is_whole = stored.get("check", _check(row)) == _check(row)
+        return row if is_whole and all(map(math.isfinite, row.values())) else None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
+
+
+def _check(row: dict[str, float]) -> str:
+    return content_key(row)[:8]

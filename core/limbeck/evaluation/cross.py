@@ -17,7 +17,7 @@ from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.rows import Evaluation
 from limbeck.evaluation.trials import OnNetwork
 from limbeck.execution.executors import Executor
-from limbeck.files import write_json
+from limbeck.files import signed, write_json
 from limbeck.networks import build_network
 from limbeck.synthetic import SyntheticSet
 
@@ -146,7 +146,7 @@ def save_table(folder: Path, table: CrossTable) -> None:
         stored = []
     before = next((one for one in stored if one.key == table.key), None)
     tables = [one for one in stored if one.key != table.key] + [table if before is None else _updated(before, table)]
-    write_json(folder / CROSS, {"tables": [one.to_dict() for one in tables]})
+    write_json(folder / CROSS, signed({"tables": [one.to_dict() for one in tables]}))
 
 
 def _updated(before: CrossTable, table: CrossTable) -> CrossTable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from limbeck.config import Baseline
 from limbeck.errors import ArtifactError
 from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.rows import FILE, Evaluation, load_rows, save_rows
-from limbeck.files import content_key, write_json
+from limbeck.files import content_key, read_json, signed, write_json
 from limbeck.synthetic import SyntheticSet
 
 CROSS, OTHERS = "cross_architecture.json", "evaluations"
@@ -48,7 +47,8 @@ def keep_rows(folder: Path, synthetic: SyntheticSet, rows: Sequence[Evaluation])
         before = []
     kept = _merged(before, rows)
     save_rows(folder, kept)
-    figures = {row.label: {"mean": row.mean, "std": row.std, "networks": row.networks} for row in kept}
+    measured = {row.label: {"mean": row.mean, "std": row.std, "networks": row.networks} for row in kept}
+    figures = {**synthetic.figures, **measured}
     if figures != synthetic.figures:
         synthetic.with_(figures=figures).save(folder)
     return kept
@@ -64,7 +64,7 @@ def keep_other(folder: Path, recipe: Recipe, data: str, rows: Sequence[Evaluatio
     name = re.sub(r"[^\w.=-]+", "-", f"{recipe.protocol or 'recipe'}-{recipe.network}-{digest}")
     path = folder / OTHERS / f"{name}.json"
     kept = _merged(_read_other(path).rows if path.exists() else [], rows)
-    write_json(path, {"data": data, "rows": [row.to_dict() for row in kept]})
+    write_json(path, signed({"data": data, "rows": [row.to_dict() for row in kept]}))
     return path
 
 
@@ -91,7 +91,7 @@ def read_kept(path: Path) -> Any:
         ArtifactError: it is damaged.
     """
     try:
-        return json.loads(path.read_text())
+        return read_json(path)
     except (OSError, ValueError):
         raise damaged(path) from None
 

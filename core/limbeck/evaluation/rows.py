@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 from limbeck.errors import ArtifactError
 from limbeck.evaluation.scores import scores_of
-from limbeck.files import write_json
+from limbeck.files import read_json, signed, write_json
 
 FILE = "evaluation.json"
 
@@ -129,7 +128,7 @@ _DERIVED = ("networks", "mean", "std", "best_mean", "best_std", "best_note", "lr
 
 def save_rows(folder: Path, rows: Sequence[Evaluation]) -> None:
     """Write ``evaluation.json`` into a run folder, whole or not at all; what scores the rows give stand in it."""
-    write_json(folder / FILE, {"rows": [row.to_dict() for row in rows], "scores": scores_of(rows)})
+    write_json(folder / FILE, signed({"rows": [row.to_dict() for row in rows], "scores": scores_of(rows)}))
 
 
 def load_rows(folder: Path) -> list[Evaluation]:
@@ -142,7 +141,7 @@ def load_rows(folder: Path) -> list[Evaluation]:
     if not path.exists():
         return []
     try:
-        return [Evaluation.from_dict(row) for row in json.loads(path.read_text())["rows"]]
+        return [Evaluation.from_dict(row) for row in read_json(path)["rows"]]
     except (OSError, ValueError, KeyError, TypeError):
         raise ArtifactError(
             f"{path} is truncated or altered. Delete it and measure again with 'limbeck evaluate'."

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from limbeck.errors import CheckpointError
-from limbeck.files import write_json
+from limbeck.files import read_json, signed, write_json
 from limbeck.matching import Chunks
 
 NAME = "plan.json"
@@ -58,7 +57,7 @@ class Plan:
 
     def save(self, folder: Path) -> None:
         """Write the plan into a run folder."""
-        write_json(folder / NAME, self.to_dict())
+        write_json(folder / NAME, signed(self.to_dict()))
 
     @classmethod
     def load(cls, folder: Path) -> Plan | None:
@@ -71,7 +70,7 @@ class Plan:
         if not path.exists():
             return None
         try:
-            return cls.from_dict(json.loads(path.read_text()))
+            return cls.from_dict(read_json(path))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path} is altered ({error}). Delete the file to have it made again.") from None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from limbeck.errors import LimbeckError
-from limbeck.files import append
+from limbeck.files import append, checked_text
 from limbeck.synthetic.artifact import MANIFEST, TENSORS
 
 pytestmark = pytest.mark.usefixtures("no_report")
@@ -116,7 +116,7 @@ def test_settings_that_stay_as_they_were_may_be_repeated(limbeck, begun):
 
 
 def test_a_checkpoint_of_another_configuration(refused, begun):
-    text = (begun / "config.yaml").read_text()
+    text = checked_text((begun / "config.yaml").read_text())
     (begun / "config.yaml").write_text(text.replace("name: distribution", "name: gradient"))
     status, line = refused("distill", "--resume", begun)
     assert status == 1

@@ -10,6 +10,7 @@ import torch
 
 from limbeck.distillation import checkpoint
 from limbeck.errors import CheckpointError, UsageError
+from limbeck.files import read_json, signed, write_json
 from limbeck.runs import resumed_config, run
 from limbeck.synthetic import SyntheticSet
 
@@ -158,9 +159,9 @@ def test_changed_execution_takes_effect_on_resume(tiny, distil_until, tmp_path):
 
 def test_unchanged_execution_reuses_the_plan(tiny, distil_until, tmp_path):
     distil_until(tiny("dm"), tmp_path, 3)
-    plan = json.loads((tmp_path / "plan.json").read_text())
+    plan = read_json(tmp_path / "plan.json")
     plan["chunks"]["real"] = 7
-    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    write_json(tmp_path / "plan.json", signed(plan))
     run(resumed_config(tmp_path, {"budget": {"steps": 8}}), folder=tmp_path, resume=True)
     assert json.loads((tmp_path / "plan.json").read_text())["chunks"]["real"] == 7
 
