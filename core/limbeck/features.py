@@ -84,7 +84,7 @@ class TrainedFeatures:
         Returns:
             float32 [n, k], of a network in eval mode.
         """
-        batches = (real.take(part).to(self.network.dtype) for part in index.split(chunk))
+        batches = (real.take(part).to(self.network.dtype) for part in torch.split(index, chunk))
         maps = [self.network.features(self.state, images, [EMBEDDING], train=False)[EMBEDDING] for images in batches]
         return torch.cat(maps).float()
 
@@ -132,14 +132,14 @@ def content_order(real: RealData) -> Tensor:
     """
     fixed = generator(0, "content order")
     factors = torch.randint(-(2**62), 2**62, (real.images[0].numel() + 2,), generator=fixed).to(real.device)
-    keys = [(pixels.flatten(1).long() * factors[2:]).sum(1) for pixels in real.images.split(1024)]
+    keys = [(pixels.flatten(1).long() * factors[2:]).sum(1) for pixels in torch.split(real.images, 1024)]
     return (torch.cat(keys) + real.labels * factors[0] + real.group * factors[1]).argsort(stable=True)
 
 
 def members_by_content(real: RealData) -> list[Tensor]:
     """Return the indices of each group's images, int64 [size] each, ordered by their content."""
     order = content_order(real)
-    return list(order[real.group[order].argsort(stable=True)].split(real.group_sizes))
+    return list(torch.split(order[real.group[order].argsort(stable=True)], real.group_sizes))
 
 
 def _train(

@@ -13,6 +13,7 @@ from torch import Tensor
 from limbeck.data import RealData
 from limbeck.data.selector import Selection, Selector, check_sizes, take
 from limbeck.features import FeatureTraining, TrainedFeatures, members_by_content, trained_features
+from limbeck.options import Options as OptionsBase
 from limbeck.seeding import derive_seed
 
 
@@ -33,7 +34,7 @@ class FeatureOptions(NetworkOptions):
 class NetworkSelector(Selector):
     """A selector that trains a network on the real images, or finds it in the cache."""
 
-    Options = NetworkOptions
+    Options: ClassVar[type[OptionsBase]] = NetworkOptions
     trial_options: ClassVar[dict[str, Any]] = {"network": "convnet-d1-w4-in", "epochs": 2}
 
     def trained(self, real: RealData, seed: int) -> TrainedFeatures:
@@ -50,7 +51,7 @@ class FeatureSelector(NetworkSelector):
     and one group's choice depends on no other's images once the network is given.
     """
 
-    Options = FeatureOptions
+    Options: ClassVar[type[OptionsBase]] = FeatureOptions
 
     def select(self, real: RealData, ipc: int, generator: torch.Generator) -> Selection:
         """Return ``ipc`` images of every group; see the base class."""
