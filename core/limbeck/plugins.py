@@ -7,11 +7,12 @@ walked in the order of their distributions and names; nothing depends on the ord
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,17 @@ _loader = functools.cache(load_installed)
 def registry() -> Registry:
     """Return this process's registry, with every installed plugin loaded on the first call."""
     return _loader().registry
+
+
+@contextlib.contextmanager
+def using(loader: Loader) -> Iterator[Registry]:
+    """Have ``registry`` return another loader's registry inside a block, as tests and checks of plugins do."""
+    global _loader
+    before, _loader = _loader, functools.cache(lambda: loader)
+    try:
+        yield registry()
+    finally:
+        _loader = before
 
 
 def is_loaded() -> bool:

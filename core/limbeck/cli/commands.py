@@ -13,7 +13,7 @@ COMMANDS = {
     "report": ("limbeck.cli.report:report", "write the page of a finished run again"),
     "list": ("limbeck.cli.components:list_command", "list the kinds of components, or the names of one"),
     "show": ("limbeck.cli.components:show", "explain one component and its options"),
-    "plugins": ("limbeck.cli.components:plugins", "list plugins, and what was left out and why"),
+    "plugins": ("limbeck.cli.plugins:plugins", "list plugins; write, install and check your own"),
 }
 
 

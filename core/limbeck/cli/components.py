@@ -1,10 +1,8 @@
-"""The commands that explain what there is: ``list``, ``show`` and ``plugins``."""
+"""The commands that explain what there is: ``list`` and ``show``."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -13,7 +11,6 @@ from limbeck.cli.describe import describe_method, describe_target
 from limbeck.cli.tables import print_table
 from limbeck.entries import Entry, singular
 from limbeck.plugins import registry
-from limbeck.registry import Registry
 
 
 @click.command("list")
@@ -68,30 +65,6 @@ def show(kind: str, name: str) -> None:
             print_table(("option", "type", "default", "range", "meaning"), options)
 
 
-@click.command("plugins")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-def plugins(as_json: bool) -> None:
-    """List the plugins in use, and what was left out and why.
-
-    A plugin that cannot be used never stops the tool. LIMBECK_STRICT=1 raises its error instead, and
-    LIMBECK_PLUGINS=a,b uses those distributions only, LIMBECK_PLUGINS= none beside Limbeck's own.
-    """
-    found = registry()
-    if as_json:
-        click.echo(json.dumps(_as_json(found), indent=2))
-        return
-    print_table(
-        ("plugin", "provider", "hooks", "file"),
-        [[p.name, f"{p.distribution} {p.version}".rstrip(), _hooks(p.hooks), p.path] for p in found.plugins],
-    )
-    if found.failures:
-        click.echo("\nLeft out:")
-        for failure in found.failures:
-            click.echo(f"  {failure.name} ({failure.distribution}) {failure.reason}")
-    if found.skipped:
-        click.echo(f"\nNot in LIMBECK_PLUGINS: {', '.join(found.skipped)}")
-
-
 def _listing(name: str, entry: Entry) -> dict[str, Any]:
     return {
         "kind": entry.kind,
@@ -102,18 +75,6 @@ def _listing(name: str, entry: Entry) -> dict[str, Any]:
         "plugin": entry.plugin,
         "module": entry.module,
     }
-
-
-def _as_json(found: Registry) -> dict[str, Any]:
-    return {
-        "plugins": [asdict(plugin) for plugin in found.plugins],
-        "failures": [asdict(failure) for failure in found.failures],
-        "skipped": found.skipped,
-    }
-
-
-def _hooks(hooks: Sequence[str]) -> str:
-    return ", ".join(hook.removeprefix("register_") for hook in hooks)
 
 
 def _print_facts(entry: Entry) -> None:
