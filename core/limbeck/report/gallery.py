@@ -17,11 +17,12 @@ from limbeck.synthetic.preview import picture, png, shrink
 SHOWN = 10
 """Images of a class that are shown at most."""
 
-PIXELS = 1 << 19
+PIXELS = 1 << 20
 """Pixels shown at most before and after each, so that a page of many classes stays a few megabytes."""
 
 NATIVE, TILE = 64, 56
-"""Longer side of an image in the page: stored at most, and displayed about."""
+"""Longer side of an image in the page: stored at most, and displayed about; of very many
+classes smaller ones are stored."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,11 @@ def gallery(run: Run, accuracies: Sequence[float]) -> Gallery:
     """
     synthetic = run.synthetic
     names, by_class = group_names(synthetic)
-    height, width = shrink(synthetic.images[0], NATIVE).shape[-2:]
+    side = max(1, min(NATIVE, math.isqrt(PIXELS // len(names))))
+    height, width = shrink(synthetic.images[0], side).shape[-2:]
     shown = max(1, min(SHOWN, PIXELS // (len(names) * height * width)))
-    after = uris(synthetic.unit(), synthetic.group, len(names), shown)
-    before = uris(*run.initial, len(names), shown) if run.initial else [[] for _ in names]
+    after = uris(synthetic.unit(), synthetic.group, len(names), shown, side)
+    before = uris(*run.initial, len(names), shown, side) if run.initial else [[] for _ in names]
     counts = torch.bincount(synthetic.group, minlength=len(names)).tolist()
     fits = by_class and len(accuracies) == len(names)
     known = [None if math.isnan(value) else value for value in accuracies] if fits else [None] * len(names)
@@ -107,10 +109,13 @@ def group_names(synthetic: SyntheticSet) -> tuple[list[str], bool]:
     return [f"group {k}" for k in range(groups)], False
 
 
-def uris(images: Tensor, group: Tensor, groups: int, shown: int) -> list[list[str]]:
-    """Encode the first images [n, ch, h, w] of each group as PNG data URIs."""
-    return [[_uri(image) for image in images[group == k][:shown]] for k in range(groups)]
+def uris(images: Tensor, group: Tensor, groups: int, shown: int, side: int) -> list[list[str]]:
+    """Encode the first images [n, ch, h, w] of each group as PNG data URIs, ``side`` pixels long at most."""
+    chosen = [(group == k).nonzero().flatten()[:shown] for k in range(groups)]
+    picked = images[torch.cat(chosen)]
+    small = shrink(picked.flatten(0, 1), side).unflatten(0, picked.shape[:2])
+    return [[_uri(image) for image in part] for part in small.split([len(index) for index in chosen])]
 
 
 def _uri(image: Tensor) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png(picture(shrink(image, NATIVE)))).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(png(picture(image))).decode()}"
