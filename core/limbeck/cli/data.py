@@ -114,10 +114,8 @@ def check(name: str, data_root: Path | None, download: bool, pairs: Sequence[str
     measured statistics, and images that occur twice. The exit status is 1 if anything is wrong.
     """
     from limbeck.config import assignments
-    from limbeck.data.views import split_view
 
-    named, _ = split_view({"name": name, **assignments(pairs)})
-    component = registry().create("datasets", named)
+    component = registry().create("datasets", {"name": name, **assignments(pairs)})
     facts = registry().entry("datasets", name).facts
     wrong = 0
     for finding in _findings(component, facts, (data_root or default_root()).expanduser(), download):

@@ -152,6 +152,11 @@ def test_requests_that_cannot_be_carried_out_take_one_line(refused, command, arg
     assert status == 2 and said in err
 
 
+def test_checks_are_of_whole_sets(refused):
+    status, err = refused("data", "check", "digits", "--set", "imbalance=10")
+    assert status == 2 and "unknown option 'dataset.imbalance'" in err
+
+
 def test_a_sheet_that_cannot_be_written_takes_one_line(limbeck, tmp_path):
     (tmp_path / "file").touch()
     status, _, err = limbeck("data", "show", "digits", "--out", "file/sheet.png")
