@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,9 @@ from torch import Tensor
 
 from limbeck.distillation.checkpoint import unsealed
 from limbeck.distillation.log import read_row
-from limbeck.errors import ArtifactError, LimbeckError, UsageError
+from limbeck.errors import ArtifactError, UsageError
 from limbeck.evaluation.cross import CrossTable, load_tables
-from limbeck.evaluation.kept import CROSS, OTHERS, Other, load_others
-from limbeck.evaluation.recipe import Recipe
-from limbeck.evaluation.rows import FILE as EVALUATION
+from limbeck.evaluation.kept import Other, load_others
 from limbeck.evaluation.rows import Evaluation, load_rows
 from limbeck.files import checked_text, read_json
 from limbeck.synthetic import SyntheticSet
@@ -76,31 +74,10 @@ def read_run(folder: Path) -> Run:
         environment=_json(folder / "environment.json"),
         log=_log(_text(folder / "log.jsonl")),
         initial=_initial(folder / "initial.safetensors", synthetic),
-        rows=_sound(folder / EVALUATION, load_rows(folder)),
-        others=[replace(one, rows=_sound(folder / OTHERS, one.rows)) for one in load_others(folder)],
-        tables=[_sound_table(folder / CROSS, table) for table in load_tables(folder)],
+        rows=load_rows(folder),
+        others=load_others(folder),
+        tables=load_tables(folder),
     )
-
-
-def _sound_table(path: Path, table: CrossTable) -> CrossTable:
-    _sound(path, [one.row for one in table.rows])
-    return table
-
-
-def _sound(path: Path, rows: list[Evaluation]) -> list[Evaluation]:
-    """Return the rows, or refuse the file where their figures cannot be."""
-    for row in rows:
-        shares = [*row.accuracies, *(row.best or []), *(value for curve in row.curves for value in curve)]
-        lengths = {len(row.tests), *map(len, row.curves)}
-        try:
-            Recipe.from_dict(row.recipe)
-            fits = bool(row.accuracies) and all(0 <= share <= 1 for share in shares) and len(lengths) == 1
-            is_sound = fits and min(row.bytes, row.images, row.seconds) >= 0
-        except (LimbeckError, TypeError) as error:
-            raise _altered(path, error) from None
-        if not is_sound:
-            raise _altered(path, f"figures of '{row.label}' that cannot be")
-    return rows
 
 
 def _text(path: Path) -> str:
