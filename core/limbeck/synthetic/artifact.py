@@ -80,8 +80,10 @@ def load(folder: Path) -> SyntheticSet:
             f"no synthetic set at {folder}: {path.name} cannot be read ({error.strerror}). "
             "Give the folder that 'limbeck distill --out' wrote."
         ) from None
-    _check_manifest_file(folder / MANIFEST, content)
+    stated = _manifest_file(folder / MANIFEST, content)
     manifest, tensors = _parse(path, content)
+    if stated is not None and _text_checksum(stated) != _text_checksum(manifest):
+        raise ArtifactError(f"{folder / MANIFEST} says something else than {TENSORS} holds: it was altered. Delete it.")
     return _assemble(manifest, tensors)
 
 
@@ -133,17 +135,20 @@ def _embedded(path: Path, header: bytes) -> dict[str, Any]:
     return manifest
 
 
-def _check_manifest_file(path: Path, content: bytes) -> None:
+def _manifest_file(path: Path, content: bytes) -> dict[str, Any] | None:
+    """Return what the manifest beside the set says, its checksum of the set found right; None where there is none."""
     if not path.exists():
-        return
+        return None
     try:
-        stated = json.loads(path.read_text())["sha256"]
+        stated = dict(json.loads(path.read_text()))
+        checksum = stated.pop("sha256")
     except (OSError, ValueError, KeyError, TypeError):
         raise ArtifactError(
             f"{path} is truncated or altered. Delete it: the set beside it is complete alone."
         ) from None
-    if stated != sha256(content):
+    if checksum != sha256(content):
         raise ArtifactError(f"{path} states another checksum than {TENSORS} has: one of the two was altered.")
+    return stated
 
 
 def _assemble(manifest: dict[str, Any], tensors: dict[str, Tensor]) -> SyntheticSet:
