@@ -110,6 +110,25 @@ def test_the_widest_usual_table_fits_eighty_columns():
     assert all(len(line) <= 80 for line in lines)
 
 
+def test_the_best_of_tests_has_a_column_of_its_own_that_says_so():
+    rows = [row(), row("random"), row("whole")]
+    for each, best in zip(rows, ([0.6, 0.7], [0.2, 0.4], None), strict=True):
+        object.__setattr__(each, "best", best)
+        object.__setattr__(each, "tests", [1, 2, 3] if best else [])
+    columns, _ = split_columns(rows)
+    assert columns["best of 3 tests on the test set, optimistic"] == ["65.00 ± 5.00", "30.00 ± 10.00", ""]
+    assert columns["accuracy, %"] == ["60.00 ± 10.00"] * 3
+
+
+def test_a_searched_rate_is_told_with_the_number_tried():
+    rows = [row(), row("whole")]
+    for each, rate, tried in zip(rows, (0.05, 0.01), ({"0.05": 0.5, "0.1": 0.4}, {}), strict=True):
+        each.recipe["lr"] = rate
+        object.__setattr__(each, "lr_searched", tried)
+    assert split_columns(rows)[0]["rate"] == ["0.05 of 2", "0.01"]
+    assert "rate" not in split_columns([row(), row()])[0]
+
+
 # A run
 
 
