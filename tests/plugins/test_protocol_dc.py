@@ -27,23 +27,21 @@ def test_epochs_are_one_pass_more_and_the_rate_falls_after_the_half(epochs, befo
 
 def test_the_published_numbers():
     recipe = protocol().recipe("convnet-d3-w128-in", None)
-    assert recipe.to_dict() == {
-        "network": "convnet-d3-w128-in",
-        "optimiser": "sgd",
-        "lr": 0.01,
-        "momentum": 0.9,
-        "weight_decay": 0.0005,
-        "epochs": 301,
-        "milestones": [152],
-        "factor": 0.1,
-        "reset_momentum": True,
-        "batch_size": 256,
-        "augmentation": None,
-        "labels": {"name": "hard"},
-        "formation": {"name": "identity"},
-        "made_with": "",
-        "protocol": "dc",
-    }
+    assert recipe == Recipe(
+        network="convnet-d3-w128-in",
+        optimiser="sgd",
+        lr=0.01,
+        momentum=0.9,
+        weight_decay=0.0005,
+        epochs=301,
+        milestones=(152,),
+        factor=0.1,
+        reset_momentum=True,
+        batch_size=256,
+        protocol="dc",
+    )
+    assert (recipe.loss, recipe.temperature, recipe.clip, recipe.schedule) == ("ce", 1.0, None, "step")
+    assert (recipe.selection, recipe.evaluate_every, recipe.lr_search) == ("last", 0, ())
 
 
 def test_augmentation_makes_it_longer_wherever_it_comes_from():

@@ -48,7 +48,7 @@ class DCBenchProtocol(Protocol):
             name = value.get("name") if isinstance(value, dict) else value
             known = str(name).replace("-", "_") if name is not None else None
             if known is not None and known not in POLICIES:
-                raise ValueError(f"DC-BENCH knows the policies {', '.join(POLICIES)}")
+                raise ValueError(f"the policies of DC-BENCH are {', '.join(POLICIES)}")
             return {**value, "name": known} if isinstance(value, dict) else known
 
     def recipe(self, network: str, stored: Recipe | None) -> Recipe:
