@@ -25,13 +25,15 @@ def recipe_of(config: RunConfig) -> Recipe:
     """Return how networks are to be trained on the set this configuration makes."""
     protocol: Protocol = registry().create("protocols", config.evaluation.protocol.model_dump())
     own = None if config.augmentation is None else config.augmentation.model_dump()
-    stored = Recipe(
-        network=config.network,
-        epochs=0,
-        augmentation=own,
-        labels=config.labels.model_dump(),
-        formation=config.formation.model_dump(),
-        made_with=config.network,
+    stored = Recipe.model_validate(
+        {
+            "network": config.network,
+            "epochs": 0,
+            "augmentation": own,
+            "labels": config.labels.model_dump(),
+            "formation": config.formation.model_dump(),
+            "made_with": config.network,
+        }
     )
     return protocol.recipe(config.network, stored)
 
