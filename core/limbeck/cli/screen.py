@@ -192,7 +192,9 @@ class Screen:
         """Show one set on many networks as a table, and why some are not in it."""
         self._bars.stop()
         if table_of_networks.rows:
-            self.console.print(table(cross_columns(table_of_networks)), soft_wrap=False)
+            columns, common = cross_columns(table_of_networks)
+            self.console.print(table(columns), soft_wrap=False)
+            self.console.print(", ".join(f"{name}: {value}" for name, value in common.items()))
         for name, reason in table_of_networks.failures.items():
             self.console.print(f"{name} was not measured: {reason}")
 
@@ -250,29 +252,32 @@ def rate_of(row: Evaluation) -> str:
     return f"{row.lr:g}" + (f" of {len(row.lr_searched)}" if row.lr_searched else "")
 
 
-def cross_columns(found: CrossTable) -> dict[str, list[str]]:
-    """Return the columns of a table over networks."""
-    rows = found.rows
-    notes = best_notes([one.row for one in rows])
-    return {
-        "network": [one.network for one in rows],
-        "parameters": [f"{one.parameters:,}" for one in rows],
-        "accuracy, %": [accuracy_of(one.row) for one in rows],
-        **{note: [best_of(one.row) if one.row.best_note == note else "" for one in rows] for note in notes},
-        "networks": [str(one.row.networks) for one in rows],
-        "epochs": [f"{one.row.recipe['epochs']:,}" for one in rows],
-        "time": [duration(one.row.seconds) for one in rows],
+def cross_columns(found: CrossTable) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Return the columns of a table over networks, and what is the same for all of them and needs no column."""
+    rows = [one.row for one in found.rows]
+    varying = {
+        "networks": [str(row.networks) for row in rows],
+        "epochs": [f"{row.recipe['epochs']:,}" for row in rows],
     }
+    common = {name: values[0] for name, values in varying.items() if len(set(values)) == 1}
+    return {
+        "network": [one.network for one in found.rows],
+        "parameters": [f"{one.parameters:,}" for one in found.rows],
+        "accuracy, %": [accuracy_of(row) for row in rows],
+        **{note: [best_of(row) if row.best_note == note else "" for row in rows] for note in best_notes(rows)},
+        **{name: values for name, values in varying.items() if name not in common},
+        "time": [duration(row.seconds) for row in rows],
+    }, common
 
 
 def table(columns: Mapping[str, Sequence[str]]) -> Table:
     """Return columns as a table, words to the left and numbers to the right."""
     found = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
+    for name, values in columns.items():
         words = name in ("trained on", "network", "augmentation", "labels")
-        found.add_column(name, justify="left" if words else "right")
-    for values in zip(*columns.values(), strict=True):
-        found.add_row(*values)
+        found.add_column(name, justify="left" if words else "right", min_width=max(map(len, values), default=0))
+    for row in zip(*columns.values(), strict=True):
+        found.add_row(*row)
     return found
 
 
