@@ -64,13 +64,20 @@ class TrainedFeatures:
         forgotten: forgetting events of each real image, int64 [N] (arXiv:1812.05159, section 3): how often an image
             that was classified right when it was last presented was classified wrong. An image that never was right
             has as many as there were epochs, more than any other.
-        spared: seconds its training took, where it was found in a cache; else 0.
+        seconds: what its training took, now or when it was kept.
+        is_found: whether it was found in a cache.
     """
 
     network: FunctionalNetwork
     state: State
     forgotten: Tensor
-    spared: float = 0.0
+    seconds: float = 0.0
+    is_found: bool = False
+
+    @property
+    def spared(self) -> float:
+        """Seconds of training that the cache spared."""
+        return self.seconds if self.is_found else 0.0
 
     @torch.no_grad()
     def embed(self, real: RealData, index: Tensor, chunk: int = 512) -> Tensor:
@@ -116,11 +123,10 @@ def trained_features(
     found = None if path is None else _read(path, network, len(real))
     if found is not None:
         return found
-    started = time.perf_counter()
     trained = _train(real, network, training, seed, on_epoch)
     if path is not None:
         with contextlib.suppress(LimbeckError):  # what was learned counts, not whether it could be kept
-            _write(path, trained, time.perf_counter() - started)
+            _write(path, trained)
     return trained
 
 
@@ -145,6 +151,7 @@ def members_by_content(real: RealData) -> list[Tensor]:
 def _train(
     real: RealData, network: FunctionalNetwork, training: FeatureTraining, seed: int, on_epoch: OnEpoch | None
 ) -> TrainedFeatures:
+    started = time.perf_counter()
     shown = _Presentations(real, content_order(real))
     handle = network.module.register_forward_hook(shown.note)
     try:
@@ -167,7 +174,7 @@ def _train(
             f"'{training.network}' diverged while it learned features for a selector at lr {training.lr:g}. "
             f"Lower it: --set selector.lr={training.lr / 10:g}"
         )
-    return TrainedFeatures(network, state, shown.events(training.epochs))
+    return TrainedFeatures(network, state, shown.events(training.epochs), time.perf_counter() - started)
 
 
 class _Presentations:
@@ -220,9 +227,9 @@ def _key(real: RealData, training: FeatureTraining, seed: int) -> str:
     )
 
 
-def _write(path: Path, trained: TrainedFeatures, seconds: float) -> None:
+def _write(path: Path, trained: TrainedFeatures) -> None:
     tensors = {f"state.{name}": value.cpu().contiguous() for name, value in trained.state.items()}
-    tensors |= {"forgotten": trained.forgotten.cpu(), "seconds": torch.tensor(seconds)}
+    tensors |= {"forgotten": trained.forgotten.cpu(), "seconds": torch.tensor(trained.seconds)}
     write_atomic(path, pack_tensors({**tensors, "checksum": _checksum(tensors)}))
 
 
@@ -241,7 +248,7 @@ def _read(path: Path, network: FunctionalNetwork, size: int) -> TrainedFeatures 
     wanted = {name: value.shape for name, value in (*module.named_parameters(), *module.named_buffers())}
     if {name: value.shape for name, value in state.items()} != wanted or len(forgotten) != size:
         return None
-    return TrainedFeatures(network, state, forgotten, seconds)
+    return TrainedFeatures(network, state, forgotten, seconds, is_found=True)
 
 
 def _checksum(tensors: dict[str, Tensor]) -> Tensor:

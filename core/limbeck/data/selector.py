@@ -25,7 +25,8 @@ class Selection:
         group: int64 [n].
         index: where each image lies in the real set, int64 [n]; None when images are no exact copies.
         features: what the images were compared by ("convnet-d3-w32-in, 10 epochs"); empty when by nothing.
-        spared: seconds of work that was found in a cache and is part of what the choice costs.
+        features_seconds: what it took to train the network that gives features, in this choice or an earlier one.
+        spared: the part of that which was not spent now, since the network was found in a cache.
     """
 
     images: Tensor
@@ -33,6 +34,7 @@ class Selection:
     group: Tensor
     index: Tensor | None = None
     features: str = ""
+    features_seconds: float = 0.0
     spared: float = 0.0
 
 
@@ -75,9 +77,11 @@ def check_sizes(real: RealData, ipc: int) -> None:
             )
 
 
-def take(real: RealData, index: Tensor, features: str = "", spared: float = 0.0) -> Selection:
+def take(
+    real: RealData, index: Tensor, features: str = "", features_seconds: float = 0.0, spared: float = 0.0
+) -> Selection:
     """Return the images at ``index`` (int64 [n], groups in order) as a selection; see there for the rest."""
-    return Selection(real.take(index), real.labels[index], real.group[index], index, features, spared)
+    return Selection(real.take(index), real.labels[index], real.group[index], index, features, features_seconds, spared)
 
 
 def draw(real: RealData, counts: Sequence[int], generator: torch.Generator) -> Tensor:

@@ -52,16 +52,8 @@ def selected_set(
     spec = config.selector
     if spec is None:
         raise UsageError("nothing to do: this configuration has neither a matcher nor a selector.")
+    selector = make_selector(spec, cache, on_epoch)
     memory, started = PeakGrowth(data.train.device), time.perf_counter()
-    trained = started
-
-    def heard(epoch: int, epochs: int) -> None:
-        nonlocal trained
-        trained = time.perf_counter()
-        if on_epoch is not None:
-            on_epoch(epoch, epochs)
-
-    selector = make_selector(spec, cache, heard)
     chosen = selector.select(data.train, config.ipc, Generators(config.seed, data.train.device).init)
     spent, growth = time.perf_counter() - started + chosen.spared, memory.bytes
     kind: LabelKind = "probabilities" if chosen.labels.is_floating_point() else "hard"
@@ -78,7 +70,7 @@ def selected_set(
         provenance={
             **_provenance(config, 0, spent, growth),
             "features": chosen.features,
-            "features_seconds": round(chosen.spared or trained - started, 3),
+            "features_seconds": round(chosen.features_seconds, 3),
         },
         component_state=_projector_state(projector),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -57,12 +56,14 @@ class FeatureSelector(NetworkSelector):
         """Return ``ipc`` images of every group; see the base class."""
         check_sizes(real, ipc)
         seed = draw_seed(generator)
-        embed, source, spared = self._features(real, seed)
+        trained = self.trained(real, seed) if self.options.features == "trained" else None
         chosen = [
-            members[self.choose(embed(members), ipc, derive_seed(seed, "group", group)).to(members.device)]
+            members[self.choose(_features(real, members, trained), ipc, derive_seed(seed, "group", group))]
             for group, members in enumerate(members_by_content(real))
         ]
-        return take(real, torch.cat(chosen), source, spared)
+        if trained is None:
+            return take(real, torch.cat(chosen), "pixels")
+        return take(real, torch.cat(chosen), self.options.source, trained.seconds, trained.spared)
 
     @abstractmethod
     def choose(self, features: Tensor, ipc: int, seed: int) -> Tensor:
@@ -77,12 +78,10 @@ class FeatureSelector(NetworkSelector):
             Rows, int64 [ipc], each once.
         """
 
-    def _features(self, real: RealData, seed: int) -> tuple[Callable[[Tensor], Tensor], str, float]:
-        """Return what gives the features of images by index, where they come from, and the seconds spared."""
-        if self.options.features == "pixels":
-            return lambda index: real.take(index).flatten(1).float(), "pixels", 0.0
-        trained = self.trained(real, seed)
-        return lambda index: trained.embed(real, index), self.options.source, trained.spared
+
+def _features(real: RealData, index: Tensor, trained: TrainedFeatures | None) -> Tensor:
+    """Return the embeddings of images, or their pixels as networks see them where there is no network."""
+    return real.take(index).flatten(1).float() if trained is None else trained.embed(real, index)
 
 
 def draw_seed(generator: torch.Generator) -> int:

@@ -30,4 +30,4 @@ class Forgetting(NetworkSelector):
             lots = torch.randperm(len(members), generator=make_generator(seed, "group", group))
             shuffled = members[lots.to(members.device)]
             chosen.append(shuffled[trained.forgotten[shuffled].argsort(descending=True, stable=True)[:ipc]])
-        return take(real, torch.cat(chosen), self.options.source, trained.spared)
+        return take(real, torch.cat(chosen), self.options.source, trained.seconds, trained.spared)

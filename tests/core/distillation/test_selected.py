@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -56,14 +58,16 @@ def test_training_found_in_the_cache_counts_in_the_seconds(tmp_path, monkeypatch
     from limbeck import features
 
     real_read = features._read
-    run(selecting("herding", selector=LOOK), cache=tmp_path)
+    made = run(selecting("herding", selector=LOOK), cache=tmp_path).synthetic.provenance
+    assert 0 < made["features_seconds"] <= made["seconds"]
 
     def slow(*arguments):
         found = real_read(*arguments)
-        return type(found)(found.network, found.state, found.forgotten, 1000.0)
+        return replace(found, seconds=1000.0) if found else None
 
     monkeypatch.setattr(features, "_read", slow)
     found = run(selecting("herding", selector=LOOK), cache=tmp_path).synthetic
+    assert found.provenance["features_seconds"] == 1000
     assert 1000 < found.provenance["seconds"] < 1100
 
 
