@@ -54,7 +54,7 @@ def check_differentiable(augmentation: Spec | None) -> None:
     Raises:
         UsageError: says where it can be used instead.
     """
-    if augmentation is not None and not registry().load("augmentations", augmentation.name)[0].differentiable:
+    if augmentation is not None and not registry().create("augmentations", augmentation.model_dump()).differentiable:
         raise UsageError(
             f"augmentation '{augmentation.name}' has no gradient, and a matcher needs one through it. Match with "
             f"another (augmentation.name=dsa) and train with it: evaluation.protocol.augmentation={augmentation.name}."

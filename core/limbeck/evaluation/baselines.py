@@ -137,7 +137,7 @@ def rows_for_scores(label_kind: str, recipe: Recipe) -> tuple[Baseline, ...]:
 
 
 def _labels_any_image(recipe: Recipe) -> bool:
-    projector: type[LabelProjector] = registry().load("label_projectors", recipe.labels["name"])[0]
+    projector: LabelProjector = registry().create("label_projectors", recipe.labels)
     return projector.labels_any_image
 
 

@@ -132,9 +132,11 @@ class Measurement:
         places, jobs = [], []
         held = None if self.validation is None else self.validation.held
         for trial in trials:
+            if not trial.recipe.lr_search:
+                continue
             seed = self._seed(trial.label, "lr")
-            material = trial.material(seed) if trial.recipe.lr_search else None
-            for rate in trial.recipe.lr_search if material is not None else ():
+            material = trial.material(seed)
+            for rate in trial.recipe.lr_search:
                 recipe = trial.recipe.with_(lr=rate, evaluate_every=0)
                 places.append((trial.label, rate))
                 jobs.append(self._job(recipe, material, seed, f"{trial.label}, learning rate {rate}", held))

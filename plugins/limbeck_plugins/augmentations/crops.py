@@ -9,13 +9,15 @@ Different: the flip is left out of its own accord for data whose classes do not 
 from __future__ import annotations
 
 import itertools
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 import torchvision.transforms.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from limbeck.data.spec import DataSpec
+from limbeck.options import Options as OptionsBase
 from limbeck_plugins.augmentations.pixels import PixelAugmentation, PixelOptions, whole_number
 
 CROP_Y, CROP_X, FLIP, FIRST = range(4)
@@ -31,7 +33,7 @@ class CropOptions(PixelOptions):
 class CroppedAndFlipped(PixelAugmentation):
     """Crop after padding, and flip half of the time."""
 
-    Options = CropOptions
+    Options: ClassVar[type[OptionsBase]] = CropOptions
 
     def for_data(self, spec: DataSpec) -> Self:
         """Return this augmentation, without flip where a mirrored image would change its class."""
@@ -90,7 +92,7 @@ class ImageNetAug(CroppedAndFlipped):
 class CIFARAug(CroppedAndFlipped):
     """Crop, flip and cutout."""
 
-    trial_options = {"cutout": 4}
+    trial_options: ClassVar[Mapping[str, Any]] = {"cutout": 4}
 
     class Options(CropOptions):
         """Size of what cutout erases."""

@@ -8,7 +8,7 @@ is no gradient, so matching refuses them.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -32,7 +32,7 @@ class PixelAugmentation(Augmentation):
     """A transform of bytes; its numbers stay on the CPU, where torchvision wants them."""
 
     differentiable = False
-    Options = PixelOptions
+    Options: ClassVar[type[OptionsBase]] = PixelOptions
 
     _spec: DataSpec | None = None
 
