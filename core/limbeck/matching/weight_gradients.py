@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from limbeck.seeding import generator
 Gradients = dict[str, Tensor]
 Inputs = tuple[Tensor, Tensor]
 """Images [m, ch, h, w] and labels, class ids [m] or probabilities [m, C]."""
+SecondPass = Callable[[Inputs, Gradients], tuple[Tensor, Tensor | None]]
+"""A way from stacked inputs [G, m, ...] and directions [G, ...] to gradients at the inputs."""
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, total: int) -> Tensor:
@@ -51,7 +53,7 @@ class WeightGradients:
 
     def __init__(self, network: FunctionalNetwork, names: Sequence[str]) -> None:
         self.network, self.names = network, list(names)
-        self._stacks: bool | None = None
+        self._trials: dict[str, bool] = {}
 
     def of_batch(
         self, state: State, images: Tensor, labels: Tensor, total: int, *, create_graph: bool = False
@@ -84,16 +86,36 @@ class WeightGradients:
     def stacks(self, state: State) -> bool:
         """Say whether ``of_groups`` can be trusted for this structure, by trying it once on two images.
 
-        Some layers have no batched rule, and torch 2.15 returns a wrong second derivative for layer norm.
+        Some layers have no batched rule, and torch 2.15 returns a wrong second derivative for its layer norm.
         """
-        if self._stacks is None:
-            try:
-                self._stacks = self._stacks_exactly(state)
-            except (RuntimeError, NotImplementedError):
-                self._stacks = False
-        return self._stacks
+        return self._agrees("stacks", state, lambda inputs, own: pull_back(self.of_groups(state, *inputs), own, inputs))
 
-    def _stacks_exactly(self, state: State) -> bool:
+    def forwards(self, state: State) -> bool:
+        """Say whether ``forward_mode`` can be trusted for this structure, by trying it once on two images.
+
+        Torch 2.15 returns a wrong derivative for its layer norm and has none for its softmax.
+        """
+
+        def forward(inputs: Inputs, own: Gradients) -> tuple[Tensor, Tensor | None]:
+            pairs = zip(*inputs, range(len(inputs[0])), strict=True)
+            found = [
+                self.forward_mode(state, leaf_inputs(image, label), 1, {name: v[index] for name, v in own.items()})
+                for image, label, index in pairs
+            ]
+            return torch.stack([image for image, _ in found]), None
+
+        return self._agrees("forwards", state, forward)
+
+    def _agrees(self, way: str, state: State, second: SecondPass) -> bool:
+        """Try ``second`` once on two groups of one image against double backward, image by image."""
+        if way not in self._trials:
+            try:
+                self._trials[way] = self._try(state, second)
+            except (RuntimeError, NotImplementedError):
+                self._trials[way] = False
+        return self._trials[way]
+
+    def _try(self, state: State, second: SecondPass) -> bool:
         draw = generator(0, "trial", device=self.network.device)
         device, dtype = self.network.device, self.network.dtype
 
@@ -102,10 +124,8 @@ class WeightGradients:
 
         images = normal(2, 1, *self.network.shape)
         labels = torch.zeros(2, 1, dtype=torch.int64, device=device)
-        inputs = leaf_inputs(images, labels)
-        together = self.of_groups(state, *inputs)
-        direction = {name: normal(*value.shape) for name, value in together.items()}
-        pulled, _ = pull_back(together, direction, inputs)
+        direction = {name: normal(2, *state[name].shape) for name in self.names}
+        pulled, _ = second(leaf_inputs(images, labels), direction)
         for index, image in enumerate(images):
             own = {name: value[index] for name, value in direction.items()}
             alone, _ = self.double_backward(state, leaf_inputs(image, labels[index]), 1, own)

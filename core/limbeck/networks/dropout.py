@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 import torch
@@ -70,6 +72,50 @@ def own_dropout(module: nn.Module) -> list[Dropout]:
             if isinstance(child, _DropoutNd) and type(child) in _AXES:
                 setattr(parent, name, Dropout(child.p, _AXES[type(child)]))
     return [child for child in module.modules() if isinstance(child, Dropout)]
+
+
+@contextmanager
+def own_draws_only(module: nn.Module, device: torch.device, name: str) -> Iterator[None]:
+    """Refuse a network that moves PyTorch's global generators inside this context; they are put back.
+
+    Args:
+        module: the network.
+        device: where it computes.
+        name: what it is called.
+
+    Raises:
+        UsageError: it does; the message names the module.
+    """
+    devices = [device] if device.type == "cuda" else []
+    culprits: list[str] = []
+    with torch.random.fork_rng(devices), ExitStack() as stack:
+        before = _positions(devices)
+
+        def look(child: nn.Module, *_: Any) -> None:
+            if not culprits and not all(map(torch.equal, before, _positions(devices))):
+                culprits.append(type(child).__name__)
+
+        for child in module.modules():
+            stack.enter_context(_hooked(child, look))
+        yield
+    if culprits:
+        raise UsageError(
+            f"network '{name}' draws from PyTorch's global generator in train mode ({culprits[0]}), which nothing here "
+            "owns. Use limbeck.networks.Dropout there, or set its probability to 0."
+        )
+
+
+@contextmanager
+def _hooked(module: nn.Module, hook: Any) -> Iterator[None]:
+    handle = module.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _positions(devices: Sequence[torch.device]) -> list[Tensor]:
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in devices)]
 
 
 _AXES: dict[type[Any], int | None] = {nn.Dropout: None, nn.Dropout1d: 2, nn.Dropout2d: 2, nn.Dropout3d: 2}

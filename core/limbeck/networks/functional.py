@@ -18,7 +18,7 @@ from torch.func import functional_call
 
 from limbeck.component import Component
 from limbeck.errors import UsageError, unknown_name
-from limbeck.networks.dropout import Owner, own_dropout
+from limbeck.networks.dropout import Owner, own_draws_only, own_dropout
 
 State = dict[str, Tensor]
 """Weights and buffers of one network by their names in the module."""
@@ -178,24 +178,26 @@ class FunctionalNetwork:
         return max(found)
 
     def fitting(self) -> FunctionalNetwork:
-        """Return this network, once a blank image has gone through it.
+        """Return this network, once two blank images have gone through it in train mode.
 
         Raises:
-            UsageError: its structure does not take images of its shape.
+            UsageError: its structure does not take images of its shape, or draws random numbers of its own.
         """
         try:
-            self._blank_pass()
-        except (RuntimeError, ValueError) as error:
+            with own_draws_only(self.module, self.device, self.name):
+                self._blank_pass(2, train=True)
+        except (RuntimeError, ValueError, AssertionError) as error:
             raise UsageError(
                 f"network '{self.name}' does not take images of {_size(self.shape)} (channels x height x width): "
-                f"{str(error).splitlines()[0]}. Choose another with --network; 'limbeck list networks' shows all."
+                f"{_first_line(error)}. Choose another with --network; 'limbeck list networks' shows all."
             ) from error
         return self
 
-    def _blank_pass(self) -> None:
+    def _blank_pass(self, count: int = 1, *, train: bool = False) -> None:
         state = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
         with torch.no_grad():
-            self(state, torch.zeros(1, *self.shape, device=self.device, dtype=self.dtype), train=False)
+            images = torch.zeros(count, *self.shape, device=self.device, dtype=self.dtype)
+            self(state, images, train=train, dropout="off")
 
     def check(self, images: Tensor) -> None:
         """Refuse images this network was not built for.
@@ -225,6 +227,10 @@ class FunctionalNetwork:
             yield
         finally:
             handle.remove()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _size(shape: Sequence[int]) -> str:

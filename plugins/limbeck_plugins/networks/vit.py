@@ -2,7 +2,8 @@
 
 Paper: Dosovitskiy et al., "An Image is Worth 16x16 Words" (arXiv:2010.11929), in the small form that Cui et al.,
 "DC-BENCH: Dataset Condensation Benchmark" (arXiv:2207.09639), evaluate with: patches of 4x4, width 512, depth 6,
-8 heads, 512 hidden units, dropout 0.1. Attention is written out: the fused kernels have no second derivative.
+8 heads, 512 hidden units, dropout 0.1. Attention and its softmax are written out: the fused kernels have no second
+derivative, and PyTorch's softmax cannot be differentiated in reverse after forward mode.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from limbeck.errors import UsageError
 from limbeck.networks import Dropout
 from limbeck.networks.functional import Network
 from limbeck.options import Options as OptionsBase
-from limbeck_plugins.networks.blocks import Shape, read_variant
+from limbeck_plugins.networks.blocks import LayerNorm, Shape, read_variant
 
 NUMBERS = {"p": "patch", "d": "depth", "w": "width", "h": "heads", "m": "hidden"}
 WORDS = {"cls": ("pooling", "cls"), "mean": ("pooling", "mean"), "nodrop": ("dropout", 0.0)}
@@ -79,7 +80,7 @@ class _ViT(nn.Module):
         self.embed = _Embed(shape, options.patch, options.width, with_class=options.pooling == "cls")
         self.dropout = Dropout(options.dropout)
         self.layers = nn.Sequential(*(_Layer(options) for _ in range(options.depth)))
-        self.norm = nn.LayerNorm(options.width)
+        self.norm = LayerNorm(options.width)
         self.classifier = nn.Linear(options.width, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -133,9 +134,9 @@ class _Layer(nn.Module):
     def __init__(self, options: Any) -> None:
         super().__init__()
         width, drop = options.width, options.dropout
-        self.attention = nn.Sequential(nn.LayerNorm(width), _Attention(width, options.heads), Dropout(drop))
+        self.attention = nn.Sequential(LayerNorm(width), _Attention(width, options.heads), Dropout(drop))
         self.perceptron = nn.Sequential(
-            *(nn.LayerNorm(width), nn.Linear(width, options.hidden), nn.GELU(), Dropout(drop)),
+            *(LayerNorm(width), nn.Linear(width, options.hidden), nn.GELU(), Dropout(drop)),
             *(nn.Linear(options.hidden, width), Dropout(drop)),
         )
 
@@ -156,7 +157,9 @@ class _Attention(nn.Module):
         n, count, width = tokens.shape
         split = self.queries_keys_values(tokens).reshape(n, count, 3, self.heads, width // self.heads)
         queries, keys, values = split.permute(2, 0, 3, 1, 4).unbind(0)
-        weights = (queries @ keys.transpose(2, 3) / (width // self.heads) ** 0.5).softmax(3)
+        scores = queries @ keys.transpose(2, 3) / (width // self.heads) ** 0.5
+        weights = (scores - scores.detach().amax(3, keepdim=True)).exp()
+        weights = weights / weights.sum(3, keepdim=True)
         mixed: Tensor = self.output((weights @ values).transpose(1, 2).reshape(n, count, width))
         return mixed
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from limbeck.errors import UsageError
 from limbeck.matching import Chunks, FeatureMatcher, GradientMatcher, StepContext
+from limbeck.matching.weight_gradients import WeightGradients
 from limbeck.networks import FunctionalNetwork
 from limbeck.plugins import registry
 from limbeck.seeding import generator
@@ -86,6 +87,40 @@ def test_gradient_family_agrees_with_finite_differences(distance, norm):
     assert_finite_differences(matcher, batches, net, batches.leaf)
     alone = loss_and_gradient(matcher, batches, net)
     torch.testing.assert_close(loss_and_gradient(matcher, batches, net, STACKED), alone)
+
+
+@pytest.mark.parametrize("name", ["vit-d1-w8-h2-m8", "convnet-d1-w4-ln-swish"])
+@pytest.mark.parametrize("way", ["whole", "double", "forward", "stacked"])
+def test_layer_norm_and_attention_agree_with_finite_differences(name, way):
+    """PyTorch's own layer norm is wrong stacked and in forward mode, and fused attention has no second derivative."""
+    batches = Batches()
+    assert_finite_differences(Gradient(), batches, network(name), batches.leaf, {"whole": WHOLE, **CUT}[way])
+
+
+def test_transformers_stack():
+    net = network("vit-d1-w8-h2-m8")
+    assert WeightGradients(net, net.parameter_names).stacks(net.initial(generator(1, "init")))
+
+
+def test_dropout_is_left_out_of_matching():
+    with_dropout, without = (network(f"vit-d1-w8-h2-m8{end}") for end in ("", "-nodrop"))
+    assert with_dropout.drops and not without.drops
+    for matcher in (Gradient(), Distribution()):
+        found = loss_and_gradient(matcher, Batches(), with_dropout)
+        torch.testing.assert_close(found, loss_and_gradient(matcher, Batches(), without), rtol=0, atol=0)
+
+
+def foreign_layer_norm():
+    """A network with PyTorch's own layer norm."""
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.LayerNorm(6), nn.SiLU(), nn.Linear(6, 2))
+    return FunctionalNetwork(layers, (1, 8, 8), dtype=torch.float64, name="foreign")
+
+
+def test_what_pytorch_differentiates_wrongly_is_not_stacked_and_refused_in_forward_mode():
+    net, batches = foreign_layer_norm(), Batches()
+    assert_finite_differences(Gradient(), batches, net, batches.leaf, STACKED)
+    with pytest.raises(UsageError, match=r"'foreign' has layers.*Leave out execution.second_pass=forward_mode"):
+        loss_and_gradient(Gradient(), batches, net, CUT["forward"])
 
 
 CUT = {
