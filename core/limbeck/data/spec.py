@@ -106,11 +106,11 @@ class DataSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values; of a whitening its epsilon and its digest."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        found = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
-        whitening = found.pop("whitening")
-        if whitening is not None:
-            found["whitening"] = {"epsilon": whitening.epsilon, "digest": whitening.digest}
+        names = [field.name for field in fields(self) if field.name != "whitening"]
+        values: dict[str, Any] = {name: getattr(self, name) for name in names}
+        found = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        if self.whitening is not None:
+            found["whitening"] = {"epsilon": self.whitening.epsilon, "digest": self.whitening.digest}
         return found
 
     @classmethod

@@ -87,7 +87,8 @@ class Whitening:
     @cached_property
     def inverse(self) -> Tensor:
         """The matrix that undoes ``matrix``, float32 [d, d]."""
-        return torch.linalg.inv(self.matrix.double()).float()
+        inverse: Tensor = torch.linalg.inv(self.matrix.double())
+        return inverse.float()
 
     @cached_property
     def digest(self) -> str:
