@@ -106,7 +106,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _config(path: Path, text: str) -> dict[str, Any]:
     try:
-        value = yaml.safe_load(text) or {}
+        value = yaml.safe_load(text) if path.exists() else {}
     except yaml.YAMLError as error:
         raise _altered(path, str(error).splitlines()[0]) from None
     if not isinstance(value, dict):

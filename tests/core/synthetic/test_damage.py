@@ -78,7 +78,7 @@ def shown(run):
     """What the page is made of; a row of the log that was damaged may be absent."""
     initial = None if run.initial is None else [tensor.tolist() for tensor in run.initial]
     rows = [row.to_dict() for row in run.rows]
-    return seen(run.synthetic), run.config, run.config_text, run.plan, run.environment, initial, rows
+    return seen(run.synthetic), run.config, run.plan, run.environment, initial, rows
 
 
 def damages(number, sizes):
@@ -124,7 +124,8 @@ class Readers:
         }
 
     def same_page(self, run):
-        return shown(run) == shown(self.run) and all(row in self.run.log for row in run.log)
+        text = run.config_text.endswith(self.run.config_text)  # a comment may stand above it
+        return text and shown(run) == shown(self.run) and all(row in self.run.log for row in run.log)
 
     def resume(self, folder):
         rows = LossLog(folder, self.start[0].step).rows
