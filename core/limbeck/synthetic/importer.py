@@ -184,7 +184,7 @@ def _images(found: Published, path: Path) -> tuple[Tensor, str]:
     """Return the images as a set wants them, and "uint8" where they are pixels."""
     images, spec = found.images.detach(), found.spec
     shape, wanted = list(images.shape), list(spec.shape)
-    if shape[1:] != wanted or images.is_complex():
+    if shape[1:] != wanted:
         last = shape[1:] == [*wanted[1:], wanted[0]] and len(shape) == 4
         told = "channels stand last in it; save images.permute(0, 3, 1, 2)" if last else "name its data with --like"
         raise UsageError(
