@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from sklearn.datasets import load_digits
 
 from limbeck.config import build
 from limbeck.data import DataSpec
+from limbeck.data.whitening import Whitening
 from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.rows import Evaluation, save_rows
 from limbeck.synthetic import SyntheticSet
@@ -85,17 +87,21 @@ def make_run(digits):
         reference=None,
         deviations=(),
         method="dm",
+        whitened=False,
+        provenance=(),
     ):
         pixels, labels = data or digits
         spec = spec_of(pixels, names, name)
+        if whitened:
+            spec = replace(spec, whitening=Whitening.fit(pixels))
         index = choose(labels, len(names), ipc)
         mean, std = spec.statistics()
         start, group = (pixels[index] - mean) / std, labels[index]
         means = torch.stack([pixels[labels == k].mean(0) for k in range(len(names))])
         end = start if selects else start + 0.6 * ((means[group] - mean) / std)
         recipe = {"network": "convnet-d2-w32-in", "epochs": 301, "augmentation": {"name": "dsa"}}
-        provenance = {"method": method, "seed": 0, "deviations": list(deviations)}
-        SyntheticSet(end, group, group, spec, recipe=recipe, provenance=provenance).save(folder)
+        said = {"method": method, "seed": 0, "deviations": list(deviations), **dict(provenance)}
+        SyntheticSet(end, group, group, spec, recipe=recipe, provenance=said).save(folder)
         if config:
             parts = {"selector": "random"} if selects else {"matcher": "distribution", "source": "fresh"}
             settings = {"method": method, "data": name, "ipc": ipc, "network": "convnet-d2-w32-in", **parts}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
+import json
 import re
-import shutil
-import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -18,6 +19,9 @@ from PIL import Image
 from limbeck.cli import main
 from limbeck.data import DataSpec
 from limbeck.errors import ArtifactError, UsageError
+from limbeck.evaluation import Recipe, label_robust_score
+from limbeck.evaluation.cross import Architecture, CrossTable, save_table
+from limbeck.evaluation.kept import keep_other
 from limbeck.evaluation.rows import Evaluation, load_rows, save_rows
 from limbeck.report import write_report
 from limbeck.report.figures import LABELS, duration, flatten, gap
@@ -264,29 +268,143 @@ def test_numbers_are_written_for_the_eye():
     assert flatten({"a": {"b": True, "c": None}, "d": [], "e": 0.5}) == [("a.b", "yes"), ("d", "none"), ("e", "0.5")]
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --allow-file-access-from-files --dump-dom"
-)
-MEASURE = """<iframe src="run/report.html" style="width: {width}px; height: 900px; border: 0"></iframe>
-<script>
-addEventListener("load", () => {{
-  const page = document.querySelector("iframe").contentDocument;
-  const broken = [...page.images].filter(image => !image.naturalWidth).length;
-  const root = page.documentElement;
-  document.title = `beyond=${{root.scrollWidth - root.clientWidth}} broken=${{broken}}`;
-}});
-</script>"""
+# What a page lets run
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium to look with")
-@pytest.mark.parametrize("width", [400, 1400])
-def test_browser_shows_every_image_and_nothing_sticks_out(make_run, tmp_path, width):
-    write_report(make_run(tmp_path / "run", deviations=["a long deviation " * 9]))
-    (tmp_path / "measure.html").write_text(MEASURE.format(width=width))
-    where = [f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "measure.html").as_uri()]
-    command = [CHROMIUM, *FLAGS.split(), *where]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
-    assert "<title>beyond=0 broken=0</title>" in shown
+def test_only_our_script_may_run(page):
+    found = page()
+    (policy,) = [one["content"] for one in found.all("meta") if one.get("http-equiv") == "Content-Security-Policy"]
+    digest = base64.b64encode(hashlib.sha256(found.scripts[0].encode()).digest()).decode()
+    assert policy == f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+
+
+def test_the_filter_waits_for_the_script(page):
+    found = page()
+    assert [one for one in found.all("div") if one.get("class") == "filter"] == [{"class": "filter", "hidden": None}]
+    assert [one["data-class"] for one in found.all("article")] == [str(k) for k in range(10)]
+    assert [one["value"] for one in found.all("input") if one["type"] == "radio"] == ["both", "before", "after"]
+    assert "<details open><summary>Choose classes" in found.source
+
+
+def test_a_selection_has_nothing_to_switch(page):
+    assert [one["type"] for one in page(selects=True).all("input")] == ["search"]
+
+
+# Other measurements
+
+
+def test_best_tests_have_a_column_and_a_note_of_their_own(make_run, tmp_path):
+    folder = make_run(tmp_path / "run")
+    assert "Best test" not in Page(write_report(folder)).text
+    own, *others = load_rows(folder)
+    best = [0.99] * own.networks
+    curves = [[0.5, 0.99, last] for last in own.accuracies]
+    save_rows(folder, [replace(own, best=best, tests=[1, 2, 3], curves=curves), *others])
+    found = Page(write_report(folder))
+    cells = [one["data-label"] for one in found.all("td")]
+    assert cells.count("Best test") == cells.count("Accuracy") == 4
+    assert "Best test: best of 3 tests on the test set, optimistic." in found.text
+    assert "99.0 ± 0.0" in found.text and f"{100 * own.mean:.1f} ± {100 * own.std:.1f}" in found.text
+    assert found.text.count("Test accuracy while networks learn") == 1
+    assert any("while networks learn" in svg["aria-label"] for svg in found.all("svg"))
+
+
+def test_columns_that_do_not_vary_are_said_once(make_run, tmp_path):
+    folder = make_run(tmp_path / "run")
+    common = "network convnet-d2-w32-in , augmentation dsa , labels hard , reported last epoch"
+    assert common in Page(write_report(folder)).text
+    own, *others = load_rows(folder)
+    save_rows(folder, [replace(own, label_kind="logits"), *others])
+    found = Page(write_report(folder))
+    assert [one["data-label"] for one in found.all("td")].count("Labels") == 4
+    assert "hard (logits)" in found.text
+
+
+def test_searched_rates_are_declared(make_run, tmp_path):
+    folder = make_run(tmp_path / "run")
+    own, *others = load_rows(folder)
+    save_rows(folder, [replace(own, lr_searched={"0.01": 0.5, "0.1": 0.25}, validation_images=140), *others])
+    said = "learning rate 0.01, the best of 2 on 140 real training images kept aside (0.01: 50.0 %, 0.1: 25.0 %)"
+    assert said in Page(write_report(folder)).text
+
+
+def test_scores_stand_with_what_they_are_made_of(make_run, tmp_path):
+    folder = make_run(tmp_path / "run")
+    own, random, _, whole = load_rows(folder)
+    value = label_robust_score(synthetic=own.mean, random=random.mean, synthetic_hard=own.mean, whole=whole.mean)
+    found = Page(write_report(folder)).text
+    assert (
+        f"{value:.3f} label robust score (LRS), made of synthetic set {100 * own.mean:.1f}; random, same ipc" in found
+    )
+    assert "augmentation robust score" not in found
+    save_rows(folder, [own])
+    assert "robust score" not in Page(write_report(folder)).text
+
+
+def test_networks_stand_side_by_side(make_run, tmp_path):
+    folder = make_run(tmp_path / "run")
+    own = load_rows(folder)[0]
+    rows = [Architecture("convnet-d2-w32-in", 10986, own), Architecture("mlp", 26122, replace(own, accuracies=[0.25]))]
+    save_table(folder, CrossTable("cross", None, "digits", rows, {"vgg11": "its smallest are <32x32>"}))
+    save_table(folder, CrossTable("chosen", {"name": "mtt"}, "other", []))
+    found = Page(write_report(folder))
+    assert "Across networks: pool cross" in found.text and "by protocol mtt and tested on other" in found.text
+    assert "mlp 26,122 25.0 1 301 12 s" in found.text
+    assert "vgg11 was not measured: its smallest are <32x32>" in found.text
+    assert any(svg["aria-label"].endswith(": convnet-d2-w32-in, mlp") for svg in found.all("svg"))
+
+
+def test_what_was_measured_otherwise_stays_out_of_the_headline(make_run, tmp_path):
+    folder = make_run(tmp_path / "run")
+    before = Page(write_report(folder)).text
+    own = load_rows(folder)[0]
+    keep_other(folder, Recipe(network="mlp", epochs=7), "mnist", [replace(own, accuracies=[0.125], protocol="mtt")])
+    found = Page(write_report(folder)).text
+    assert "Measured otherwise" in found and "Tested on mnist" in found
+    assert found.index("12.5") > found.index("Measured otherwise")
+    assert found.startswith(before[: before.index("Accuracy of each network")])
+
+
+def test_selected_images_name_their_features(page):
+    said = "convnet-d3-w32-in, 10 epochs, seed 0"
+    found = page(selects=True, method="herding", provenance={"features": said})
+    assert f"features of {said}" in found.text
+    assert [one["data-label"] for one in found.all("td")].count("Features") == 4
+    assert "features" not in page(selects=True, method="random").text.lower()
+
+
+@pytest.mark.parametrize("whitened, said", [(False, "mean and std"), (True, "ZCA")])
+def test_preprocessing_is_stated(page, whitened, said):
+    assert f"preprocessing {said}" in page(whitened=whitened, ipc=1, steps=0, rows=False).text
+
+
+def test_repeating_a_run_takes_its_plugin_files(make_run, tmp_path):
+    folder = make_run(tmp_path / "run")
+    plugins = ["limbeck 0.1.0", "my file.py", "shiny 2.0"]
+    (folder / "environment.json").write_text(json.dumps({"plugins": plugins}))
+    found = Page(write_report(folder)).text
+    assert "limbeck -p 'my file.py' distill --config run/config.yaml --out run-again" in found
+    assert "limbeck -p 'my file.py' evaluate run" in found
+    assert "with my file.py there too" in found
+
+
+def test_a_set_alone_says_which_plugin_files_it_needs(page):
+    used = [
+        {"kind": "networks", "name": "mine", "distribution": "mine.py", "version": ""},
+        {"kind": "networks", "name": "convnet", "distribution": "limbeck", "version": "0.1.0"},
+    ]
+    found = page(config=False, provenance={"plugins": used}).text
+    assert "limbeck -p mine.py evaluate run" in found
+
+
+def test_very_many_classes_stay_small_and_show_the_worst(page, monkeypatch):
+    monkeypatch.setattr("limbeck.report.gallery.PIXELS", 200 * 16 * 16)
+    names, rng = tuple(f"class {k}" for k in range(200)), torch.Generator().manual_seed(0)
+    images = torch.rand(200, 3, 20, 20, generator=rng)
+    found = page(ipc=1, names=names, data=(images, torch.arange(200)), steps=0)
+    pictures = found.all("img")
+    assert len(pictures) == 400 and {one["width"] for one in pictures} == {"64"}
+    with Image.open(io.BytesIO(base64.b64decode(pictures[0]["src"].partition(",")[2]))) as picture:
+        assert picture.size == (16, 16)
+    assert "The 150 classes of lowest accuracy" in found.text
+    assert "<details><summary>Choose classes" in found.source
