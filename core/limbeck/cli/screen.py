@@ -12,6 +12,7 @@ from typing import Any
 import rich.box
 import torch
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -24,6 +25,9 @@ from limbeck.evaluation import Evaluation
 from limbeck.evaluation.cross import CrossTable
 from limbeck.execution.memory import format_bytes
 from limbeck.runs import Finished, Listener
+
+WIDEST = 1000
+"""Columns of text that no table exceeds."""
 
 PLAIN_SECONDS = 10
 """Time between two plain lines where there is no terminal; rows that took longer are told as they arrive."""
@@ -179,7 +183,7 @@ class Screen:
         self._bars.stop()
         if rows:
             columns, common = split_columns(rows)
-            self.console.print(table(columns), soft_wrap=False)
+            show(self.console, table(columns))
             self.console.print(", ".join(f"{name}: {value}" for name, value in common.items()))
 
     def scored(self, scores: Mapping[str, Any]) -> None:
@@ -193,7 +197,7 @@ class Screen:
         self._bars.stop()
         if table_of_networks.rows:
             columns, common = cross_columns(table_of_networks)
-            self.console.print(table(columns), soft_wrap=False)
+            show(self.console, table(columns))
             self.console.print(", ".join(f"{name}: {value}" for name, value in common.items()))
         for name, reason in table_of_networks.failures.items():
             self.console.print(f"{name} was not measured: {reason}")
@@ -225,7 +229,7 @@ def split_columns(rows: Sequence[Evaluation]) -> tuple[dict[str, list[str]], dic
         **({"rate": [rate_of(row) for row in rows]} if any(row.lr_searched for row in rows) else {}),
     }
     common = {name: values[0] for name, values in varying.items() if len(set(values)) == 1}
-    best = {note: [best_of(row) if row.best_note == note else "" for row in rows] for note in best_notes(rows)}
+    best, notes = best_columns(rows)
     return {
         "trained on": [ROW_NAMES.get(row.label, row.label) for row in rows],
         "images": [f"{row.images:,}" for row in rows],
@@ -233,12 +237,16 @@ def split_columns(rows: Sequence[Evaluation]) -> tuple[dict[str, list[str]], dic
         "accuracy, %": [accuracy_of(row) for row in rows],
         **best,
         **{name: values for name, values in varying.items() if name not in common},
-    }, common
+    }, {**common, **notes}
 
 
-def best_notes(rows: Sequence[Evaluation]) -> list[str]:
-    """Return how the best tests of rows were chosen, each way once: columns of their own beside the last pass."""
-    return list(dict.fromkeys(row.best_note for row in rows if row.best_note))
+def best_columns(rows: Sequence[Evaluation]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Return the best tests as a column of their own beside the last pass, and how they were chosen; or nothing."""
+    notes = list(dict.fromkeys(row.best_note for row in rows if row.best_note))
+    if not notes:
+        return {}, {}
+    cells = ["" if row.best is None else best_of(row) for row in rows]
+    return {"best test, %": cells}, {"best test": " or ".join(notes)}
 
 
 def best_of(row: Evaluation) -> str:
@@ -260,14 +268,21 @@ def cross_columns(found: CrossTable) -> tuple[dict[str, list[str]], dict[str, st
         "epochs": [f"{row.recipe['epochs']:,}" for row in rows],
     }
     common = {name: values[0] for name, values in varying.items() if len(set(values)) == 1}
+    best, notes = best_columns(rows)
     return {
         "network": [one.network for one in found.rows],
         "parameters": [f"{one.parameters:,}" for one in found.rows],
         "accuracy, %": [accuracy_of(row) for row in rows],
-        **{note: [best_of(row) if row.best_note == note else "" for row in rows] for note in best_notes(rows)},
+        **best,
         **{name: values for name, values in varying.items() if name not in common},
         "time": [duration(row.seconds) for row in rows],
-    }, common
+    }, {**common, **notes}
+
+
+def show(console: Console, found: Table) -> None:
+    """Print a table as wide as it is: on a narrow screen lines wrap, but no column is lost."""
+    found.width = Measurement.get(console, console.options.update(max_width=WIDEST), found).maximum
+    console.print(found, soft_wrap=False, crop=False)
 
 
 def table(columns: Mapping[str, Sequence[str]]) -> Table:

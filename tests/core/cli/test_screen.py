@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from limbeck.cli import screen as screen_module
-from limbeck.cli.screen import Screen, accuracy_of, duration, memory_of, pace, plural, split_columns, table
+from limbeck.cli.screen import Screen, accuracy_of, duration, memory_of, pace, plural, show, split_columns, table
 from limbeck.config import build
 from limbeck.distillation import setup
 from limbeck.distillation.run import Progress
@@ -115,9 +115,18 @@ def test_the_best_of_tests_has_a_column_of_its_own_that_says_so():
     for each, best in zip(rows, ([0.6, 0.7], [0.2, 0.4], None), strict=True):
         object.__setattr__(each, "best", best)
         object.__setattr__(each, "tests", [1, 2, 3] if best else [])
-    columns, _ = split_columns(rows)
-    assert columns["best of 3 tests on the test set, optimistic"] == ["65.00 ± 5.00", "30.00 ± 10.00", ""]
+    columns, common = split_columns(rows)
+    assert columns["best test, %"] == ["65.00 ± 5.00", "30.00 ± 10.00", ""]
+    assert common["best test"] == "best of 3 tests on the test set, optimistic"
     assert columns["accuracy, %"] == ["60.00 ± 10.00"] * 3
+
+
+def test_a_table_wider_than_the_screen_loses_nothing():
+    columns = {f"column {number}": ["123456789"] * 2 for number in range(12)}
+    console = Console(file=io.StringIO(), width=40)
+    show(console, table(columns))
+    text = console.file.getvalue()
+    assert text.count("123456789") == 24 and all(name in text for name in columns)
 
 
 def test_a_searched_rate_is_told_with_the_number_tried():
