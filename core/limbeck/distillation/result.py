@@ -35,7 +35,7 @@ def recipe_of(config: RunConfig) -> Recipe:
             "made_with": config.network,
         }
     )
-    return protocol.recipe(config.network, stored)
+    return protocol.recipe(config.network, stored).with_(formation=stored.formation, made_with=config.network)
 
 
 def selected_set(
