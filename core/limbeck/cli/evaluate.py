@@ -108,7 +108,7 @@ def evaluate(
             "execution": {"device": device, "executor": Spec(name=executor)},
         }
     )
-    where = {"data_root": data_root, "download": download, "device": place}
+    where: dict[str, Any] = {"data_root": data_root, "download": download, "device": place}
     real = real_data(synthetic, **where) if data is None else load_dataset(data, **where)
     asked = Asked(folder, synthetic, real, config, spec, is_own=data is None)
     with folder_lock(folder):
@@ -182,7 +182,8 @@ def _members(
     if network is not None:
         raise UsageError(f"--network {network} names one network: leave it out, or leave out --pool and named numbers.")
     own = str(synthetic.recipe.get("network", ""))
-    return member_counts(None if pool is None else registry().create("pools", pool).members(own), count, named, pool)
+    members = None if pool is None else registry().create("pools", pool).members(own)
+    return member_counts(members, count, named, pool or CHOSEN)
 
 
 def _by_one_recipe(asked: Asked, recipe: Recipe) -> None:

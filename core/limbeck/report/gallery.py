@@ -113,7 +113,8 @@ def uris(images: Tensor, group: Tensor, groups: int, shown: int, side: int) -> l
     """Encode the first images [n, ch, h, w] of each group as PNG data URIs, ``side`` pixels long at most."""
     chosen = [(group == k).nonzero().flatten()[:shown] for k in range(groups)]
     picked = images[torch.cat(chosen)]
-    small = shrink(picked.flatten(0, 1), side).unflatten(0, picked.shape[:2])
+    planes = shrink(picked.flatten(0, 1), side)
+    small = planes.reshape(*picked.shape[:2], *planes.shape[-2:])
     return [[_uri(image) for image in part] for part in small.split([len(index) for index in chosen])]
 
 
