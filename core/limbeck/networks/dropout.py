@@ -87,31 +87,31 @@ def own_draws_only(module: nn.Module, device: torch.device, name: str) -> Iterat
         UsageError: it does; the message names the module.
     """
     devices = [device] if device.type == "cuda" else []
-    culprits: list[str] = []
+    active, culprits = [module], list[str]()
     with torch.random.fork_rng(devices), ExitStack() as stack:
         before = _positions(devices)
 
-        def look(child: nn.Module, *_: Any) -> None:
+        def look() -> None:
             if not culprits and not all(map(torch.equal, before, _positions(devices))):
-                culprits.append(type(child).__name__)
+                culprits.append(type(active[-1]).__name__)
+
+        def enter(child: nn.Module, _: Any) -> None:
+            look()
+            active.append(child)
+
+        def leave(_: nn.Module, __: Any, ___: Any) -> None:
+            look()
+            active.pop()
 
         for child in module.modules():
-            stack.enter_context(_hooked(child, look))
+            stack.callback(child.register_forward_pre_hook(enter).remove)
+            stack.callback(child.register_forward_hook(leave).remove)
         yield
     if culprits:
         raise UsageError(
             f"network '{name}' draws from PyTorch's global generator in train mode ({culprits[0]}), which nothing here "
             "owns. Use limbeck.networks.Dropout there, or set its probability to 0."
         )
-
-
-@contextmanager
-def _hooked(module: nn.Module, hook: Any) -> Iterator[None]:
-    handle = module.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _positions(devices: Sequence[torch.device]) -> list[Tensor]:

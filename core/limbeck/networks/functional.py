@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -66,7 +66,7 @@ class FunctionalNetwork:
         self.shape, self.device, self.dtype, self.name = shape, torch.device(device), dtype, name
         self.parameter_names = [key for key, _ in module.named_parameters()]
         self.buffer_names = [key for key, _ in module.named_buffers()]
-        self.classifier_name = _last_linear(module)
+        self.classifier_name = _last_linear(module, name)
         self._dropouts = own_dropout(module)
 
     @property
@@ -82,9 +82,14 @@ class FunctionalNetwork:
     def initial(self, generator: torch.Generator) -> State:
         """Draw fresh weights from PyTorch's default distributions, with ``generator`` alone.
 
+        A module with a method ``draw_state(generator)``, as a network of another library has, draws them itself.
+
         Args:
             generator: owner of the draw; must live on the network's device.
         """
+        draw: Callable[[torch.Generator], State] | None = getattr(self.module, "draw_state", None)
+        if draw is not None:
+            return draw(generator)
         state: State = {}
         for prefix, module in self.module.named_modules():
             for key, value in _initial_tensors(module, generator).items():
@@ -237,10 +242,11 @@ def _size(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
-def _last_linear(module: nn.Module) -> str:
+def _last_linear(module: nn.Module, name: str) -> str:
     names: list[str] = [name for name, child in module.named_modules() if isinstance(child, nn.Linear)]
     if not names:
-        raise UsageError(f"{type(module).__name__} has no linear classifier, so it has no embedding to match.")
+        what = f"network '{name}'" if name else type(module).__name__
+        raise UsageError(f"{what} has no linear classifier, so it has no embedding to match.")
     return names[-1]
 
 

@@ -136,8 +136,9 @@ def fit(
         loss: ``ce``, ``soft_ce``, ``kl`` or ``mse``; see ``losses.sample_losses``.
         temperature: divides the logits before the softmax.
         batch_size: samples an update.
-        chunk: samples a pass: larger batches are cut, which saves memory and changes the gradient by rounding only.
-            Batch norm needs its batch whole: a network that has it is never cut.
+        chunk: samples a pass: larger batches are cut, which saves memory and changes the gradient by rounding only
+            (and dropout, whose masks are drawn pass by pass). Batch norm needs its batch whole: a network that has it
+            is never cut.
         optimiser: PyTorch's optimiser of that name.
         schedule: the learning rate's course, counted in the budget's unit.
         sharpness: radius of sharpness-aware minimisation (arXiv:2010.01412), which costs a second pass.

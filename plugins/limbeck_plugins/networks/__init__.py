@@ -25,6 +25,17 @@ FAMILIES = {
 
 @hookimpl
 def register_networks(register: Register) -> None:
-    """Offer the families that ship with Limbeck."""
+    """Offer the families that ship with Limbeck, and those of libraries that are installed."""
     for name, (target, summary, paper) in FAMILIES.items():
         register(name, f"limbeck_plugins.networks.{target}", summary=summary, paper=paper)
+    register(
+        "timm",
+        "limbeck_plugins.networks.timm_models:Timm",
+        summary="the classifiers of timm, untrained, by their names there: timm-resnet18",
+        extra="timm",
+    )
+    register(
+        "torchvision",
+        "limbeck_plugins.networks.torchvision_models:Torchvision",
+        summary="the classifiers of torchvision, untrained, by their names there: torchvision-resnet18",
+    )
