@@ -115,7 +115,7 @@ def uris(images: Tensor, group: Tensor, groups: int, shown: int, side: int) -> l
     picked = images[torch.cat(chosen)]
     planes = shrink(picked.flatten(0, 1), side)
     small = planes.reshape(*picked.shape[:2], *planes.shape[-2:])
-    return [[_uri(image) for image in part] for part in small.split([len(index) for index in chosen])]
+    return [[_uri(image) for image in part] for part in torch.split(small, [len(index) for index in chosen])]
 
 
 def _uri(image: Tensor) -> str:
