@@ -228,6 +228,11 @@ def load_files(paths: Iterable[str | Path]) -> None:
     _loader().load_files(paths)
 
 
+def plugin_files() -> list[Path]:
+    """Return the loose plugin files that are loaded, in the order they were given."""
+    return list(_loader().files)
+
+
 def _blamed(candidate: Candidate, error: BaseException) -> BaseException:
     """Return an error that names the plugin it comes from."""
     owner = f"the plugin '{candidate.name}' ({candidate.distribution})"

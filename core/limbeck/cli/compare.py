@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def compare(
 
     started = time.perf_counter()
     settings = merge(assignments(pairs), settings_of(flags))
-    asked = plan(
+    comparison = plan(
         names(methods, "--methods"),
         numbers(ipc, "--ipc"),
         range(seeds),
@@ -99,17 +100,20 @@ def compare(
         profile=profile,
         own_recipes=own_recipes,
     )
-    folder = out or Path("runs") / f"compare-{asked.config.data.name}"
-    screen = CompareScreen(folder, typed(click.get_current_context(), folder))
-    screen.title(asked)
-    outcome = measure(asked, folder, data_root=data_root, download=download, audience=screen)
+    folder = out or Path("runs") / f"compare-{comparison.config.data.name}"
+    comparison = replace(comparison, command=typed(click.get_current_context(), folder))
+    screen = CompareScreen(folder)
+    screen.title(comparison)
+    outcome = measure(comparison, folder, data_root=data_root, download=download, audience=screen)
     screen.done(outcome, time.perf_counter() - started)
     return 1 if outcome.failures else 0
 
 
 def typed(context: click.Context, folder: Path) -> str:
     """Return the command line that a context stands for, without what is by default, and with its folder."""
-    words = ["limbeck", "compare"]
+    from limbeck.plugins import plugin_files
+
+    words = ["limbeck", *(word for file in plugin_files() for word in ("-p", str(file))), "compare"]
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
         if parameter.name in ("out", None) or value in (parameter.default, None, False, ()):

@@ -5,13 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import rich.box
+from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table as Drawn
+from rich.text import Text
 
-from limbeck.cli.screen import Screen, duration, plural, table
-from limbeck.compare import WHOLE, Audience, Comparison, Entry, Outcome, Row, Table
+from limbeck.cli.screen import Screen, duration, plural
+from limbeck.compare import BASELINE, WHOLE, Audience, Comparison, Entry, Line, Outcome, Row, Table
 from limbeck.errors import LimbeckError
 from limbeck.execution.memory import format_bytes
 from limbeck.runs import Listener
+
+SPARED = ("over random", "ms/step", "KiB", "+MiB", "n", "LRS")
+"""Columns that a narrow terminal goes without, the least first."""
+
+GAP = 2
+"""Letters between two columns."""
+
+LEGEND = (
+    "acc.: mean ± population standard deviation over the n networks of all seeds",
+    "LRS: label-robust score; time: making a set (+ learning features for it)",
+    "+MiB: memory that took; KiB: the set; table.csv and compare.html hold more",
+)
 
 
 class CompareScreen(Audience):
@@ -19,20 +35,20 @@ class CompareScreen(Audience):
 
     Args:
         folder: of the comparison.
-        command: what was typed, for the page.
         console: where it is written; standard output when None.
     """
 
-    def __init__(self, folder: Path, command: str = "", console: Console | None = None) -> None:
-        self.folder, self._command = folder, command
+    def __init__(self, folder: Path, console: Console | None = None) -> None:
+        self.folder = folder
         self.console = console or Console(highlight=False, markup=False, soft_wrap=True)
         self._screen: Screen | None = None
         self._number = 0
 
-    def title(self, asked: Comparison) -> None:
+    def title(self, comparison: Comparison) -> None:
         """Say what is about to happen, and where it goes."""
-        config, ipcs = asked.config, ", ".join(map(str, asked.ipcs))
-        self.console.print(f"comparing {', '.join(asked.methods)} on {config.data.name} at ipc {ipcs}")
+        config, asked = comparison.config, comparison.asked
+        methods, ipcs = ", ".join(asked.methods), ", ".join(map(str, asked.ipcs))
+        self.console.print(f"comparing {methods} on {asked.data} at ipc {ipcs}")
         if asked.own_recipes:
             self.console.print("every method is measured by its own recipe: accuracies do not compare directly")
         else:
@@ -69,6 +85,11 @@ class CompareScreen(Audience):
             words.append(f"{format_bytes(row.cost['growth'])} more memory")
         self.console.print(f"  {entry.name}: {', '.join(words)}")
 
+    def restarts(self, entry: Entry, error: LimbeckError) -> None:
+        """Say why a row begins anew."""
+        self._leave()
+        self.console.print(f"  {entry.name} begins anew: {error}")
+
     def failed(self, entry: Entry, error: LimbeckError) -> None:
         """Say why a row is missing."""
         self._leave()
@@ -79,17 +100,16 @@ class CompareScreen(Audience):
         self._leave()
         from limbeck.report.comparison import write_comparison  # matplotlib and jinja2 only when a page is written
 
-        write_comparison(self.folder, outcome, self._command)
+        write_comparison(self.folder, outcome)
 
     def done(self, outcome: Outcome, seconds: float) -> None:
         """Show the table, and where everything lies."""
         self._leave()
-        drawn = table(_columns(outcome.table))
-        drawn.columns[0].justify = "left"
-        for column in drawn.columns:
-            column.no_wrap = True
-        self.console.print(drawn, soft_wrap=True)
-        self.console.print("accuracy: mean ± population standard deviation over all networks of all seeds")
+        self.console.print()
+        self.console.print(drawn(outcome.table, self.console.width))
+        self.console.print()
+        for text in LEGEND:
+            self.console.print(text)
         for name, reason in outcome.failures.items():
             self.console.print(f"missing: {name}: {reason}")
         self.console.print(f"done in {duration(seconds)}; open {self.folder}/compare.html to see the images")
@@ -101,21 +121,58 @@ class CompareScreen(Audience):
             self._screen = None
 
 
-def _columns(outcome: Table) -> dict[str, list[str]]:
-    """Return the columns of the table, narrow enough for 80 letters; ``table.csv`` holds the rest."""
-    lines = outcome.lines
-    columns = {
+def drawn(found: Table, width: int) -> Drawn:
+    """Draw a table with one line a row, without the columns that ``width`` letters do not hold."""
+    columns = {name: values for name, values in _columns(found).items() if any(values)}
+    for name in SPARED:
+        if _width(columns) > width:
+            columns.pop(name, None)
+    result = Drawn(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False)
+    for name in columns:
+        result.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
+    for values in zip(*columns.values(), strict=True):
+        result.add_row(*map(Text, values))
+    return result
+
+
+def _width(columns: dict[str, list[str]]) -> int:
+    return sum(max(map(cell_len, [name, *values])) + GAP for name, values in columns.items()) - GAP
+
+
+def _columns(found: Table) -> dict[str, list[str]]:
+    """Return every column there is, its unit in its name; ``table.csv`` holds still more."""
+    lines = found.lines
+    return {
         "method": ["(all images)" if line.method == WHOLE else line.method for line in lines],
         "ipc": [str(line.ipc or "") for line in lines],
-        "accuracy, %": [f"{100 * line.mean:.2f} ± {100 * line.std:.2f}" for line in lines],
+        "acc. %": [_spread(line) for line in lines],
         "n": [str(len(line.accuracies)) for line in lines],
+        "over random": [_gain(line) for line in lines],
         "LRS": ["" if line.lrs is None else f"{line.lrs:.3f}" for line in lines],
-        "time": ["" if line.seconds is None else duration(line.seconds) for line in lines],
-        "features": [duration(line.features_seconds) if line.features_seconds else "" for line in lines],
-        "memory": ["" if line.growth is None else format_bytes(line.growth) for line in lines],
-        "bytes": [format_bytes(line.rows[0].measured.bytes) for line in lines],
+        "time s": [_time(line) for line in lines],
+        "ms/step": ["" if line.pace is None else _number(1000 * line.pace) for line in lines],
+        "+MiB": ["" if line.growth is None else _number(line.growth / 2**20) for line in lines],
+        "KiB": [_number(line.rows[0].measured.bytes / 2**10) for line in lines],
     }
-    return {name: values for name, values in columns.items() if any(values)}
+
+
+def _spread(line: Line) -> str:
+    spread = f" ± {100 * line.std:.2f}" if len(line.accuracies) > 1 else ""
+    return f"{100 * line.mean:.2f}{spread}"
+
+
+def _gain(line: Line) -> str:
+    return "" if line.over_random is None or line.method == BASELINE else f"{line.over_random:+.2f}"
+
+
+def _time(line: Line) -> str:
+    if line.seconds is None:
+        return ""
+    return _number(line.seconds) + (f" + {_number(line.features_seconds)}" if line.features_seconds else "")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The command that writes the page of a run again."""
+"""The command that writes the page of a run or of a comparison again."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ import click
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
-def report(run: Path, show: bool) -> None:
-    """Write the page of the run in folder RUN again, from what lies in it.
+def report(folder: Path, show: bool) -> None:
+    """Write the page of the run or the comparison in FOLDER again, from what lies in it.
 
-    RUN is the folder that 'limbeck distill --out' wrote; the page is RUN/report.html.
+    FOLDER is what 'limbeck distill --out' wrote, whose page is FOLDER/report.html, or what 'limbeck compare --out'
+    wrote: then FOLDER/compare.html and its tables rows.csv and table.csv are written again. Nothing is run.
     """
+    from limbeck.compare import ROWS
     from limbeck.report import write_report
+    from limbeck.report.comparison import rewrite_comparison
 
-    path = write_report(run)
+    path = rewrite_comparison(folder) if (folder / ROWS).exists() else write_report(folder)
     click.echo(path)
     if show:
         click.launch(path.resolve().as_uri())

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from limbeck.compare.plan import BASELINE, WHOLE, Comparison, Entry, plan
-from limbeck.compare.rows import Row, Rows
-from limbeck.compare.run import Audience, Outcome, compare
-from limbeck.compare.table import Line, Table, tabulate
+from limbeck.compare.asked import RUNS, Asked, Place
+from limbeck.compare.plan import Comparison, Entry, plan
+from limbeck.compare.rows import BASELINE, WHOLE, Row, Rows
+from limbeck.compare.rows import FILE as ROWS
+from limbeck.compare.run import Audience, compare
+from limbeck.compare.table import Line, Outcome, Table, tabulate
 
 __all__ = [
     "BASELINE",
+    "ROWS",
+    "RUNS",
     "WHOLE",
+    "Asked",
     "Audience",
     "Comparison",
     "Entry",
     "Line",
     "Outcome",
+    "Place",
     "Row",
     "Rows",
     "Table",

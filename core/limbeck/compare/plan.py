@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from limbeck.compare.asked import OF_THE_SET, Asked, Place
+from limbeck.compare.rows import BASELINE, WHOLE
 from limbeck.config import Baseline, RunConfig, merge
 from limbeck.configure import configure
 from limbeck.distillation.result import recipe_of
@@ -16,17 +18,8 @@ from limbeck.execution.device import resolve_device
 from limbeck.files import content_key
 from limbeck.preflight import check_names
 
-BASELINE = "random"
-"""The method every comparison holds: what the others are measured against, and whose protocol is everyone's."""
-
-WHOLE: Baseline = "whole"
-"""Stands for a method in the row of the whole data set."""
-
 UNTOLD = ("checkpoint_seconds", "flush_every", "executor")
 """Settings of execution that leave results, time and memory as they are."""
-
-OF_THE_SET = ("labels", "formation", "made_with", "learned_lr")
-"""Parts of a recipe that belong to the set, and may differ where everything else is equal."""
 
 
 @dataclass(frozen=True)
@@ -80,20 +73,24 @@ class Comparison:
     Attributes:
         entries: of every seed, ipc and method; the whole data set's comes last.
         own_recipes: whether every method is measured by its own recipe; rows then do not compare directly.
+        command: what was typed, to be typed again.
     """
 
     entries: tuple[Entry, ...]
     own_recipes: bool = False
+    command: str = ""
 
     @property
-    def methods(self) -> list[str]:
-        """The methods, in the order they were asked for, the baseline first where nobody named it."""
-        return list(dict.fromkeys(entry.method for entry in self.entries if entry.method != WHOLE))
-
-    @property
-    def ipcs(self) -> list[int]:
-        """The numbers of images per class, in the order they were asked for."""
-        return list(dict.fromkeys(entry.ipc for entry in self.entries if entry.method != WHOLE))
+    def asked(self) -> Asked:
+        """What the folder of the comparison keeps of this."""
+        budgets = {entry.config.budget for entry in self.entries if entry.config.matcher is not None}
+        return Asked(
+            data=self.config.data.name,
+            places=tuple(Place(entry.method, entry.ipc, entry.seed, entry.key) for entry in self.entries),
+            budget=budgets.pop().model_dump(mode="json", exclude_none=True) if len(budgets) == 1 else {},
+            own_recipes=self.own_recipes,
+            command=self.command,
+        )
 
     @property
     def config(self) -> RunConfig:

@@ -10,11 +10,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from limbeck.config import Baseline
 from limbeck.errors import ArtifactError
 from limbeck.evaluation import Evaluation
 from limbeck.files import write_atomic
 
 FILE = "rows.jsonl"
+
+BASELINE = "random"
+"""The method every comparison holds: what the others are measured against, and whose protocol is everyone's."""
+
+WHOLE: Baseline = "whole"
+"""Stands for a method in the row of the whole data set."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class Row:
 
     Attributes:
         key: content address of everything the row depends on.
-        method: name of the method, or "whole".
+        method: name of the method, or ``WHOLE``.
         ipc: images per class; 0 for the whole data set.
         seed: of the run and its evaluation.
         run: name of the run folder.
@@ -37,6 +44,7 @@ class Row:
         published: the figure published for exactly these settings, or None.
         cost: what was measured with a clock or a meter: "seconds" distilling or selecting, "steps", "growth" in bytes
             (None where unknown), "features" in seconds, "evaluating" in seconds of all networks together.
+        data: digest of the real training images; empty in rows that do not tell.
     """
 
     key: str
@@ -51,6 +59,7 @@ class Row:
     published: dict[str, Any] | None = None
     beside: dict[str, dict[str, Any]] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
+    data: str = ""
 
     @property
     def measured(self) -> Evaluation:

@@ -5,23 +5,24 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from limbeck.compare.plan import BASELINE, WHOLE, Comparison, Entry
-from limbeck.compare.rows import Row, Rows
-from limbeck.compare.table import Table, tabulate
+from limbeck.compare.asked import RUNS
+from limbeck.compare.plan import Comparison, Entry
+from limbeck.compare.rows import BASELINE, WHOLE, Row, Rows
+from limbeck.compare.table import Outcome, tabulate
 from limbeck.data import load_dataset
 from limbeck.data.selector import check_sizes
+from limbeck.distillation import checkpoint
 from limbeck.distillation.run import Interrupted
-from limbeck.errors import DivergenceError, LimbeckError
+from limbeck.errors import CheckpointError, LimbeckError, UsageError
 from limbeck.evaluation import Evaluation
+from limbeck.execution.plan import NAME as PLAN
 from limbeck.files import folder_lock
 from limbeck.runs import CONFIG, Finished, Listener, run
-
-RUNS = "runs"
-"""Where run folders lie below a comparison's."""
 
 PAGE_SECONDS = 60
 """Least time between two pages while rows are still missing."""
@@ -40,6 +41,9 @@ class Audience:
         """Return who is told of the run of the row that began last."""
         return Listener()
 
+    def restarts(self, entry: Entry, error: LimbeckError) -> None:
+        """Called when what a row's run left cannot be continued, and the run begins anew."""
+
     def ends(self, entry: Entry, row: Row) -> None:
         """Called after a row was kept."""
 
@@ -48,19 +52,6 @@ class Audience:
 
     def tabled(self, outcome: Outcome) -> None:
         """Called with what there is now and then, and at the end."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a comparison came to.
-
-    Attributes:
-        table: of all finished rows.
-        failures: why the other rows are missing, by their names.
-    """
-
-    table: Table
-    failures: dict[str, str] = field(default_factory=dict)
 
 
 def compare(
@@ -80,79 +71,105 @@ def compare(
 
     Args:
         comparison: the rows.
-        folder: keeps ``rows.jsonl``, ``rows.csv``, ``table.csv`` and the run folders.
+        folder: keeps ``rows.jsonl``, ``rows.csv``, ``table.csv``, ``comparison.json`` and the run folders.
         data_root: where data sets lie.
         download: whether missing data may be fetched.
         cache: folder for what does not depend on a row, such as a selector's trained network; ``folder`` when None.
         audience: who is told.
 
     Returns:
-        The table, and the rows that came to nothing because they diverged.
+        The table, and the rows that came to nothing: whatever ends one run leaves the others be.
 
     Raises:
         Interrupted: stopped by the user.
-        LimbeckError: what ended a run, other than its divergence.
+        LimbeckError: what would end every row: data that is missing, a full disk, a request that even the baseline
+            refuses.
     """
     told = audience or Audience()
     with folder_lock(folder):
-        _check_data(comparison, data_root, download)
+        digest = _data_digest(comparison, data_root, download)
         rows, failures = Rows(folder), dict[str, str]()
         entries, shown = comparison.entries, time.monotonic()
+        _check_rows(comparison, rows, digest, folder)
         told.planned(len(entries), sum(entry.key in rows for entry in entries))
         for number, entry in enumerate(entries, 1):
             if entry.key in rows:
                 continue
             told.begins(entry, number, _left(entries, rows))
             try:
-                row = _measured(entry, folder, data_root, download, cache or folder / "cache", told.listener())
-            except DivergenceError as error:
+                row = _measured(entry, folder, data_root, download, cache or folder / "cache", told)
+            except (Interrupted, KeyboardInterrupt):
+                raise _stopped(entry, comparison, rows, folder) from None
+            except LimbeckError as error:
+                if _ends_all(error, entry):
+                    raise
                 failures[entry.name] = str(error)
                 told.failed(entry, error)
                 continue
-            except (Interrupted, KeyboardInterrupt):
-                done = sum(each.key in rows for each in entries)
-                raise Interrupted(
-                    f"stopped in row {number} ({entry.name}); {done} of {len(entries)} rows are finished and nothing "
-                    f"is lost. Continue: type the same command again, with --out {folder}."
-                ) from None
-            rows.add(row)
+            rows.add(replace(row, data=digest))
             told.ends(entry, row)
-            table = tabulate(comparison, rows)
-            table.save(folder)
+            outcome = Outcome(tabulate(comparison.asked, rows), failures)
+            outcome.save(folder)
             if time.monotonic() - shown > PAGE_SECONDS:
-                told.tabled(Outcome(table, failures))
+                told.tabled(outcome)
                 shown = time.monotonic()
-        outcome = Outcome(tabulate(comparison, rows), failures)
-        outcome.table.save(folder)
+        outcome = Outcome(tabulate(comparison.asked, rows), failures)
+        outcome.save(folder)
         told.tabled(outcome)
         return outcome
 
 
-def _check_data(comparison: Comparison, data_root: Path | None, download: bool) -> None:
-    """Refuse data that is not there, and more images of a class than it has, before the first row.
+def _data_digest(comparison: Comparison, data_root: Path | None, download: bool) -> str:
+    """Return the digest of the real images; refuse what is not there, and more of a class than there are.
 
     Raises:
         DataError: says what is missing.
     """
     config = comparison.config
     real = load_dataset(config.data.source(), data_root=data_root, download=download, seed=config.seed).train
-    check_sizes(real, max(comparison.ipcs))
+    check_sizes(real, max(comparison.asked.ipcs))
+    return real.digest()
 
 
-def _measured(
-    entry: Entry, folder: Path, data_root: Path | None, download: bool, cache: Path, listener: Listener
-) -> Row:
-    """Run an entry, or continue it, and return its row."""
-    place = folder / RUNS / entry.folder
-    finished = run(
-        entry.config,
-        folder=place,
-        resume=(place / CONFIG).exists(),
-        data_root=data_root,
-        download=download,
-        cache=cache,
-        listener=listener,
+def _check_rows(comparison: Comparison, rows: Rows, digest: str, folder: Path) -> None:
+    """Refuse to set rows of other images beside new ones.
+
+    Raises:
+        UsageError: names the first such row.
+    """
+    for entry in comparison.entries:
+        row = rows.get(entry.key)
+        if row is not None and row.data not in ("", digest):
+            raise UsageError(
+                f"{folder} holds a row ({entry.name}) measured on other images than {comparison.config.data.name} has "
+                "now. Give the same data, or choose another --out."
+            )
+
+
+def _ends_all(error: LimbeckError, entry: Entry) -> bool:
+    """Whether other rows would fail as this one did: nothing can be written, or what all share cannot be used."""
+    return isinstance(error.__cause__, OSError) or (isinstance(error, UsageError) and entry.method == BASELINE)
+
+
+def _stopped(entry: Entry, comparison: Comparison, rows: Rows, folder: Path) -> Interrupted:
+    done, number = sum(each.key in rows for each in comparison.entries), len(comparison.entries)
+    return Interrupted(
+        f"stopped in row {comparison.entries.index(entry) + 1} ({entry.name}); {done} of {number} rows are finished "
+        f"and nothing is lost. Continue: type the same command again, with --out {folder}."
     )
+
+
+def _measured(entry: Entry, folder: Path, data_root: Path | None, download: bool, cache: Path, told: Audience) -> Row:
+    """Run an entry, or continue it, and return its row; what cannot be continued begins anew."""
+    place = folder / RUNS / entry.folder
+    work = partial(run, entry.config, folder=place, data_root=data_root, download=download, cache=cache)
+    try:
+        finished = work(resume=(place / CONFIG).exists(), listener=told.listener())
+    except CheckpointError as error:
+        told.restarts(entry, error)
+        for name in (checkpoint.NAME, PLAN):
+            (place / name).unlink(missing_ok=True)
+        finished = work(resume=True, listener=told.listener())
     wanted = WHOLE if entry.method == WHOLE else "synthetic"
     return _row(entry, finished, next(row for row in finished.rows if row.label == wanted))
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from limbeck.compare.plan import BASELINE, OF_THE_SET, WHOLE, Comparison
-from limbeck.compare.rows import Row, Rows, write_csv
+from limbeck.compare.asked import Asked, gathered, training
+from limbeck.compare.rows import BASELINE, WHOLE, Row, Rows, write_csv
+from limbeck.errors import ArtifactError
 from limbeck.evaluation.scores import label_robust_score
+from limbeck.files import read_json, signed, write_json
 
-ROWS_CSV, TABLE_CSV = "rows.csv", "table.csv"
+FILE, ROWS_CSV, TABLE_CSV = "comparison.json", "rows.csv", "table.csv"
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,12 @@ class Table:
     """A comparison as far as it got.
 
     Attributes:
-        comparison: what was asked.
+        asked: what is compared.
         lines: those with a finished row, by ipc and then in the order of the methods; the whole data set last.
         rows: every finished row that was asked for, in the order of the comparison.
     """
 
-    comparison: Comparison
+    asked: Asked
     lines: tuple[Line, ...]
     rows: tuple[Row, ...]
 
@@ -127,29 +129,65 @@ class Table:
                 write_csv(folder / name, records, list(records[0]))
 
 
-def tabulate(comparison: Comparison, rows: Rows) -> Table:
+@dataclass(frozen=True)
+class Outcome:
+    """What a comparison came to.
+
+    Attributes:
+        table: of all finished rows.
+        failures: why other rows are missing, by their names.
+    """
+
+    table: Table
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write ``comparison.json``, with which ``load`` finds the table again, and the tables for spreadsheets."""
+        write_json(folder / FILE, signed({"asked": self.table.asked.to_dict(), "failures": self.failures}))
+        self.table.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Outcome:
+        """Read a comparison as far as it got; without ``comparison.json``, what its rows tell.
+
+        Raises:
+            ArtifactError: a file is damaged, or there is no finished row.
+        """
+        path, rows = folder / FILE, Rows(folder)
+        if not rows.all():
+            raise ArtifactError(f"{folder} holds no finished row. Type the command of the comparison again.")
+        if not path.exists():
+            return cls(tabulate(gathered(folder, rows.all()), rows))
+        try:
+            kept = read_json(path)
+            return cls(tabulate(Asked.from_dict(kept["asked"]), rows), kept["failures"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{path} is altered ({error}). Type the command of the comparison again.") from None
+
+
+def tabulate(asked: Asked, rows: Rows) -> Table:
     """Gather what is finished of a comparison."""
-    found = [row for entry in comparison.entries if (row := rows.get(entry.key)) is not None]
-    lines = [_line(comparison, found, method, ipc) for ipc in comparison.ipcs for method in comparison.methods]
-    whole = _line(comparison, found, WHOLE, 0)
-    random = {line.ipc: line for line in lines if line is not None and line.method == BASELINE}
-    scored = [_scored(line, random.get(line.ipc), whole) for line in lines if line is not None]
-    return Table(comparison, (*scored, *([whole] if whole else [])), tuple(found))
+    found = [row for place in asked.places if (row := rows.get(place.key)) is not None]
+    lines = [_line(asked, found, method, ipc) for ipc in asked.ipcs for method in asked.methods]
+    whole = _line(asked, found, WHOLE, 0)
+    baseline = {line.ipc: line for line in lines if line is not None and line.method == BASELINE}
+    scored = [_scored(line, baseline.get(line.ipc), whole) for line in lines if line is not None]
+    return Table(asked, (*scored, *([whole] if whole else [])), tuple(found))
 
 
-def _line(comparison: Comparison, rows: Sequence[Row], method: str, ipc: int) -> Line | None:
+def _line(asked: Asked, rows: Sequence[Row], method: str, ipc: int) -> Line | None:
     own = tuple(row for row in rows if (row.method, row.ipc) == (method, ipc))
-    planned = sum((entry.method, entry.ipc) == (method, ipc) for entry in comparison.entries)
+    planned = sum((place.method, place.ipc) == (method, ipc) for place in asked.places)
     return Line(method, ipc, own, planned) if own else None
 
 
-def _scored(line: Line, random: Line | None, whole: Line | None) -> Line:
+def _scored(line: Line, baseline: Line | None, whole: Line | None) -> Line:
     """Add what a line is worth beside the baseline and the whole set, where they were trained alike."""
-    if random is None or _training(line.rows[0]) != _training(random.rows[0]):
+    if baseline is None or training(line.rows[0]) != training(baseline.rows[0]):
         return line
     known: dict[str, float | None] = {
         "synthetic": line.mean,
-        "random": random.mean,
+        "random": baseline.mean,
         "synthetic_hard": line.mean,
         "whole": None if whole is None else whole.mean,
     }
@@ -157,17 +195,13 @@ def _scored(line: Line, random: Line | None, whole: Line | None) -> Line:
         known |= {"random": _beside(line, "random_soft"), "synthetic_hard": _beside(line, "synthetic_hard")}
     given = {name: value for name, value in known.items() if value is not None}
     lrs = label_robust_score(**given) if len(given) == len(known) else None
-    return replace(line, lrs=lrs, over_random=100 * (line.mean - random.mean))
+    return replace(line, lrs=lrs, over_random=100 * (line.mean - baseline.mean))
 
 
 def _beside(line: Line, label: str) -> float | None:
     """Return the mean accuracy of a row measured beside the set in every run of a line, or None."""
     found = [value for row in line.rows if label in row.beside for value in row.beside[label]["accuracies"]]
     return statistics.fmean(found) if all(label in row.beside for row in line.rows) else None
-
-
-def _training(row: Row) -> dict[str, Any]:
-    return {key: value for key, value in row.evaluation["recipe"].items() if key not in OF_THE_SET}
 
 
 def _record(row: Row) -> dict[str, Any]:

@@ -66,8 +66,8 @@ def loss_curve_svg(rows: Sequence[Mapping[str, float]]) -> str:
         An ``<svg>`` element. The loss axis is logarithmic when the losses span two decades or more.
     """
     steps, losses, seconds = (np.array([row[key] for row in rows]) for key in ("step", "loss", "seconds"))
-    with _drawing():
-        figure, axes = _axes(280, left=58, top=44, right=18, bottom=42)
+    with drawing():
+        figure, axes = new_axes(280, left=58, top=44, right=18, bottom=42)
         _curve(axes, steps, losses)
         if losses.min() > 0 and losses.max() >= 100 * losses.min():
             axes.set_yscale("log")
@@ -81,7 +81,7 @@ def loss_curve_svg(rows: Sequence[Mapping[str, float]]) -> str:
         axes.set_ylabel("loss")
         _seconds_axis(axes, steps, seconds)
         ends = (f"{losses[k]:.3g} at step {steps[k]:.0f}" for k in (0, -1))
-        return _svg(figure, f"Loss against steps: {', '.join(ends)}")
+        return svg(figure, f"Loss against steps: {', '.join(ends)}")
 
 
 def class_bars_svg(names: Sequence[str], series: Mapping[str, Sequence[float]]) -> str:
@@ -97,19 +97,19 @@ def class_bars_svg(names: Sequence[str], series: Mapping[str, Sequence[float]]) 
     thick = 11 if len(series) == 1 else 8
     pitch = thick * len(series) + 8
     left = 16 + 7 * min(LONGEST, max(map(len, names)))
-    with _drawing():
-        figure, axes = _axes(34 + pitch * len(names), left, top=4, right=26, bottom=30)
+    with drawing():
+        figure, axes = new_axes(34 + pitch * len(names), left, top=4, right=26, bottom=30)
         places = np.arange(len(names), dtype=float)
         for k, values in enumerate(series.values()):
             offset = (k - (len(series) - 1) / 2) * thick / pitch
             colour = ACCENT if k == 0 else OTHER
             axes.barh(places + offset, np.array(values) * 100, height=thick / pitch, color=colour)
         axes.set(xlim=(0, 100), ylim=(len(names) - 0.5, -0.5))
-        axes.set_yticks(places, [_stand_in(k) for k in range(len(names))])
+        axes.set_yticks(places, [stand_in(k) for k in range(len(names))])
         axes.tick_params(axis="y", length=0)
         axes.set_xticks(range(0, 101, 20), [f"{tick}" for tick in range(0, 100, 20)] + ["100 %"])
         axes.grid(axis="x")
-        return _svg(figure, f"Test accuracy of each class: {', '.join(series)}", names)
+        return svg(figure, f"Test accuracy of each class: {', '.join(series)}", names)
 
 
 def accuracies_svg(rows: Mapping[str, Sequence[float]], accent: str | None = None) -> str:
@@ -123,21 +123,21 @@ def accuracies_svg(rows: Mapping[str, Sequence[float]], accent: str | None = Non
         An ``<svg>`` element.
     """
     left = 16 + 7 * min(LONGEST, max(map(len, rows)))
-    with _drawing():
-        figure, axes = _axes(34 + 30 * len(rows), left, top=4, right=26, bottom=30)
+    with drawing():
+        figure, axes = new_axes(34 + 30 * len(rows), left, top=4, right=26, bottom=30)
         for k, (name, values) in enumerate(rows.items()):
             is_accented = name == accent if accent else k == 0
             colour, points = ACCENT if is_accented else OTHER, 100 * np.array(values)
             axes.scatter(points, np.full(len(points), k), s=50, color=colour, alpha=0.55, linewidth=0)
             axes.plot([points.mean()] * 2, [k - 0.3, k + 0.3], color=colour, linewidth=2)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_yticks(range(len(rows)), [_stand_in(k) for k in range(len(rows))])
+        axes.set_yticks(range(len(rows)), [stand_in(k) for k in range(len(rows))])
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
         axes.margins(x=0.06)
         axes.grid(axis="x")
-        return _svg(figure, f"Test accuracy of each network: {', '.join(rows)}", list(rows))
+        return svg(figure, f"Test accuracy of each network: {', '.join(rows)}", list(rows))
 
 
 def learning_curves_svg(curves: Mapping[str, tuple[Sequence[int], Sequence[Sequence[float]]]]) -> str:
@@ -150,8 +150,8 @@ def learning_curves_svg(curves: Mapping[str, tuple[Sequence[int], Sequence[Seque
     Returns:
         An ``<svg>`` element.
     """
-    with _drawing():
-        figure, axes = _axes(250, left=58, top=8, right=18, bottom=42)
+    with drawing():
+        figure, axes = new_axes(250, left=58, top=8, right=18, bottom=42)
         for k, (passes, networks) in reversed(list(enumerate(curves.values()))):
             points, colour = 100 * np.array(networks), ACCENT if k == 0 else OTHER
             marker = "o" if len(passes) == 1 else None
@@ -164,11 +164,11 @@ def learning_curves_svg(curves: Mapping[str, tuple[Sequence[int], Sequence[Seque
         axes.margins(x=0.01)
         axes.grid(axis="y")
         axes.set_xlabel("passes over the images")
-        return _svg(figure, f"Test accuracy while networks learn, trained on: {', '.join(curves)}")
+        return svg(figure, f"Test accuracy while networks learn, trained on: {', '.join(curves)}")
 
 
 @contextmanager
-def _drawing() -> Iterator[None]:
+def drawing() -> Iterator[None]:
     """Draw with our own settings whatever the user's are, and give the user's back."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -176,7 +176,7 @@ def _drawing() -> Iterator[None]:
         yield
 
 
-def _axes(height: int, left: int, top: int, right: int, bottom: int) -> tuple[Figure, Axes]:
+def new_axes(height: int, left: int, top: int, right: int, bottom: int) -> tuple[Figure, Axes]:
     """Make a figure of ``WIDTH`` by ``height`` units, and axes that leave the margins free."""
     figure = Figure(figsize=(WIDTH / 72, height / 72))
     place = (left / WIDTH, bottom / height, 1 - (left + right) / WIDTH, 1 - (top + bottom) / height)
@@ -217,22 +217,28 @@ def _short(value: float, _: int) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
 
 
-def _stand_in(k: int) -> str:
+def stand_in(k: int) -> str:
+    """Return the text to draw in place of the k-th name, which ``svg`` puts in."""
     return f"@{k}@"
 
 
-def _svg(figure: Figure, label: str, names: Sequence[str] = ()) -> str:
+def svg(figure: Figure, label: str, names: Sequence[str] = ()) -> str:
     """Return the figure as one ``<svg>`` element that can stand beside others in an HTML page.
 
-    Class names are put in only here: in matplotlib a ``$`` would start a formula, and a letter its font lacks
-    would raise a warning.
+    Names are put in only here: in matplotlib a ``$`` would start a formula, and a letter its font lacks would raise a
+    warning.
+
+    Args:
+        figure: what is drawn.
+        label: what a screen reader says of it.
+        names: take the place of ``stand_in(0)``, ``stand_in(1)`` and so on.
     """
     stream = io.BytesIO()
     figure.savefig(stream, format="svg", metadata={"Date": None})
     root = ElementTree.fromstring(stream.getvalue())
     _plain(root, f"c{sha256(stream.getvalue())[:8]}-")
     short = (name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in names)
-    written = {_stand_in(k): name for k, name in enumerate(short)}
+    written = {stand_in(k): name for k, name in enumerate(short)}
     for text in root.iter("text"):
         text.text = written.get(text.text or "", text.text)
     root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": label}

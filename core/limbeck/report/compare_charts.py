@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from limbeck.report.charts import ACCENT, INK, LINE, LONGEST, OTHER, _axes, _drawing, _stand_in, _svg
+from limbeck.report.charts import ACCENT, INK, LINE, LONGEST, OTHER, drawing, new_axes, stand_in, svg
 
 GAP = 15
 """Least distance of two names that stand below each other, in SVG units."""
@@ -25,8 +25,8 @@ def methods_svg(accuracies: Mapping[str, Sequence[float]], best: str, ceiling: f
         An ``<svg>`` element.
     """
     left = 16 + 7 * min(LONGEST, max(map(len, accuracies)))
-    with _drawing():
-        figure, axes = _axes(34 + 30 * len(accuracies), left, top=4, right=26, bottom=30)
+    with drawing():
+        figure, axes = new_axes(34 + 30 * len(accuracies), left, top=4, right=26, bottom=30)
         for k, (method, values) in enumerate(accuracies.items()):
             colour, points = ACCENT if method == best else OTHER, 100 * np.array(values)
             axes.scatter(points, np.full(len(points), k), s=26, color=colour, alpha=0.45, linewidth=0)
@@ -35,14 +35,14 @@ def methods_svg(accuracies: Mapping[str, Sequence[float]], best: str, ceiling: f
         if ceiling is not None:
             axes.axvline(100 * ceiling, color=INK, linewidth=1, linestyle=(0, (4, 4)))
         axes.set_ylim(len(accuracies) - 0.5, -0.5)
-        axes.set_yticks(range(len(accuracies)), [_stand_in(k) for k in range(len(accuracies))])
+        axes.set_yticks(range(len(accuracies)), [stand_in(k) for k in range(len(accuracies))])
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
         axes.margins(x=0.06)
         axes.grid(axis="x")
         means = (f"{name} {100 * float(np.mean(values)):.1f} %" for name, values in accuracies.items())
-        return _svg(figure, f"Test accuracy of each method: {', '.join(means)}", list(accuracies))
+        return svg(figure, f"Test accuracy of each method: {', '.join(means)}", list(accuracies))
 
 
 def seconds_svg(points: Mapping[str, tuple[float, float, float]], best: str) -> str:
@@ -57,8 +57,8 @@ def seconds_svg(points: Mapping[str, tuple[float, float, float]], best: str) -> 
     """
     right, height = 24 + 7 * min(LONGEST, max(map(len, points))), max(230, 60 + GAP * len(points))
     names = sorted(points, key=lambda name: points[name][1])
-    with _drawing():
-        figure, axes = _axes(height, left=52, top=8, right=right, bottom=42)
+    with drawing():
+        figure, axes = new_axes(height, left=52, top=8, right=right, bottom=42)
         for name, (seconds, mean, std) in points.items():
             colour = ACCENT if name == best else OTHER
             axes.errorbar(seconds, 100 * mean, yerr=100 * std, color=colour, marker="o", markersize=6, capsize=4)
@@ -72,7 +72,7 @@ def seconds_svg(points: Mapping[str, tuple[float, float, float]], best: str) -> 
             axes.annotate(
                 "", point, (1.03, low + place * (high - low)), "data", across, {"arrowstyle": "-", "color": LINE}
             )
-            axes.text(1.05, place, _stand_in(k), va="center", transform=axes.transAxes)
+            axes.text(1.05, place, stand_in(k), va="center", transform=axes.transAxes)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -80,7 +80,7 @@ def seconds_svg(points: Mapping[str, tuple[float, float, float]], best: str) -> 
         axes.grid(axis="y")
         axes.set_xlabel("seconds")
         said = (f"{name} {100 * mean:.1f} % in {seconds:.3g} s" for name, (seconds, mean, _) in points.items())
-        return _svg(figure, f"Accuracy against seconds: {', '.join(said)}", names)
+        return svg(figure, f"Accuracy against seconds: {', '.join(said)}", names)
 
 
 def _apart(places: Sequence[float], gap: float) -> list[float]:

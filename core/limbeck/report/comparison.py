@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from markupsafe import Markup
 
-from limbeck.compare import BASELINE, WHOLE, Comparison, Line, Outcome, Table
-from limbeck.compare.run import RUNS
+from limbeck.compare import BASELINE, RUNS, WHOLE, Asked, Line, Outcome, Table
 from limbeck.errors import LimbeckError
 from limbeck.files import write_atomic
 from limbeck.report.figures import duration
@@ -25,13 +24,12 @@ TILES, EACH = 12, 4
 """Images a method shows at one ipc at most, about, and of one class."""
 
 
-def write_comparison(folder: Path, outcome: Outcome, command: str = "") -> Path:
+def write_comparison(folder: Path, outcome: Outcome) -> Path:
     """Write the page of a comparison into its folder: one file that needs no other and no network.
 
     Args:
         folder: of the comparison; sets are read from its run folders.
         outcome: what is finished and what failed.
-        command: what was typed, to be typed again.
 
     Returns:
         The file written.
@@ -40,46 +38,57 @@ def write_comparison(folder: Path, outcome: Outcome, command: str = "") -> Path:
         UsageError: the folder cannot be written.
     """
     path = folder / FILE
-    write_atomic(path, render(folder, outcome, command).encode())
+    write_atomic(path, render(folder, outcome).encode())
     return path
 
 
-def render(folder: Path, outcome: Outcome, command: str = "") -> str:
+def rewrite_comparison(folder: Path) -> Path:
+    """Write the page and the tables of a comparison again from its rows and run folders; nothing is measured.
+
+    Args:
+        folder: of the comparison, which another process may be continuing meanwhile.
+
+    Returns:
+        The page.
+
+    Raises:
+        ArtifactError: no finished row, or a damaged file.
+        UsageError: the folder cannot be written.
+    """
+    outcome = Outcome.load(folder)
+    outcome.table.save(folder)
+    return write_comparison(folder, outcome)
+
+
+def render(folder: Path, outcome: Outcome) -> str:
     """Return the page as HTML; every text is escaped."""
     table = outcome.table
-    config = table.comparison.config
+    asked = table.asked
     methods = [line for line in table.lines if line.method != WHOLE]
     return fill(
         "compare.html.j2",
         script="compare.js",
-        title={"data": config.data.name, "ipcs": table.comparison.ipcs, "methods": table.comparison.methods},
-        config=config,
-        budget=_budget(table.comparison),
-        own_recipes=table.comparison.own_recipes,
+        asked=asked,
+        budget=_budget(asked),
         lines=table.lines,
+        has={name: any(getattr(line, name) is not None for line in table.lines) for name in ("lrs", "pace")},
         how=table.lines[0].rows[0].measured if table.lines else None,
         whole=next((line for line in table.lines if line.method == WHOLE), None),
-        best={ipc: _best(methods, ipc) for ipc in table.comparison.ipcs},
+        best={ipc: _best(methods, ipc) for ipc in asked.ipcs},
         baseline=BASELINE,
         finished=len(table.rows),
-        planned=len(table.comparison.entries),
+        planned=len(asked.places),
         failures=outcome.failures,
-        charts=[chart for ipc in table.comparison.ipcs if (chart := _charts(table, ipc))],
-        pictures=[shown for ipc in table.comparison.ipcs if (shown := _pictures(folder, table, ipc))],
+        charts=[chart for ipc in asked.ipcs if (chart := _charts(table, ipc))],
+        pictures=[shown for ipc in asked.ipcs if (shown := _pictures(folder, table, ipc))],
         changes=_changes(methods),
-        command=command,
     )
 
 
-def _budget(comparison: Comparison) -> str:
+def _budget(asked: Asked) -> str:
     """Say what every method may spend, or nothing where each has a budget of its own."""
-    budgets = {entry.config.budget for entry in comparison.entries if entry.config.matcher is not None}
-    if len(budgets) != 1:
-        return ""
-    budget = budgets.pop()
-    parts = [f"{budget.steps:,} steps"] if budget.steps else []
-    parts += [f"{budget.iterations:,} iterations"] if budget.iterations else []
-    return " or ".join([*parts, *([duration(budget.seconds)] if budget.seconds else [])])
+    parts = [f"{asked.budget[name]:,} {name}" for name in ("steps", "iterations") if name in asked.budget]
+    return " or ".join([*parts, *([duration(asked.budget["seconds"])] if "seconds" in asked.budget else [])])
 
 
 def _best(lines: list[Line], ipc: int) -> str | None:
