@@ -21,9 +21,6 @@ HEAVY = (
 )  # fmt: skip
 """Libraries that a plugin's module leaves to the modules it points to."""
 
-PUBLISHED = ("augmentations", "matchers", "methods", "network_sources", "protocols", "selectors")
-"""Kinds of which a listing should say where a component was published."""
-
 SOURCE = re.compile(r"arXiv:\d{4}\.\d{4,5}|10\.\d{4,}/\S+|\bbaseline\b|\bunpublished\b", re.IGNORECASE)
 
 
@@ -41,8 +38,6 @@ def says_what_it_does(subject: Subject) -> None:
 
 def names_its_source(subject: Subject) -> None:
     """It says where it was published."""
-    if subject.kind not in PUBLISHED:
-        raise NotApplicable(f"not asked of {subject.kind.replace('_', ' ')}")
     module = sys.modules.get(getattr(subject.cls, "__module__", "")) if subject.kind != "methods" else None
     texts = [subject.entry.paper, _description(subject), inspect.getdoc(module) or "" if module else ""]
     require(
@@ -90,4 +85,4 @@ def _description(subject: Subject) -> str:
     return own or ""
 
 
-CHECKS = (registered_with_a_summary, says_what_it_does, names_its_source, imports_nothing_heavy)
+CHECKS = (registered_with_a_summary, says_what_it_does, imports_nothing_heavy)

@@ -8,6 +8,7 @@ from torch import Tensor
 from limbeck.augment import Augmentation, Draw
 from limbeck.seeding import generator
 from limbeck.testing.cases import SPEC, normal, require_close, require_slope
+from limbeck.testing.general import names_its_source
 from limbeck.testing.randomness import require_same_twice, same_bits
 from limbeck.testing.suite import NotApplicable, Subject, require
 
@@ -120,6 +121,7 @@ def is_deterministic(subject: Subject) -> None:
 
 
 CHECKS = (
+    names_its_source,
     draws_are_draws,
     one_op_is_one,
     same_draw_same_transform,

@@ -20,6 +20,7 @@ from limbeck.testing.cases import (
     tiny_batches,
     tiny_network,
 )
+from limbeck.testing.general import names_its_source
 from limbeck.testing.randomness import require_same_twice
 from limbeck.testing.suite import NotApplicable, Subject, require
 
@@ -176,6 +177,7 @@ def _require_finite(ready: Trial, batches: TinyBatches) -> None:
 
 
 CHECKS: tuple[Callable[[Subject], None], ...] = (
+    names_its_source,
     distance_is_sane,
     gradient_is_the_slope,
     own_tensors_get_their_slope,

@@ -9,6 +9,7 @@ from limbeck.configure import DEFAULT_DATA, configure
 from limbeck.errors import LimbeckError
 from limbeck.methods import MethodFile, read_method
 from limbeck.plugins import registry
+from limbeck.testing.general import names_its_source
 from limbeck.testing.suite import Subject, require
 
 PUBLISHED = "published"
@@ -75,4 +76,4 @@ def _ends(text: str) -> list[int]:
     return [int(end) for end in text.split("..") if end]
 
 
-CHECKS = (file_is_valid, papers_agree, rules_resolve, figures_have_a_source, deviations_are_told)
+CHECKS = (names_its_source, file_is_valid, papers_agree, rules_resolve, figures_have_a_source, deviations_are_told)

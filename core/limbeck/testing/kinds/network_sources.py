@@ -8,6 +8,7 @@ from torch import Tensor
 from limbeck.matching import NetworkSource, SourceContext, StepContext
 from limbeck.seeding import Generators
 from limbeck.testing.cases import CLASSES, SPEC, normal, tiny_data, tiny_network
+from limbeck.testing.general import names_its_source
 from limbeck.testing.randomness import require_same_twice, same_bits
 from limbeck.testing.suite import Subject, require
 from limbeck.training import TrainData
@@ -78,4 +79,4 @@ def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
-CHECKS = (supplies_every_step, is_deterministic, state_survives_a_checkpoint)
+CHECKS = (names_its_source, supplies_every_step, is_deterministic, state_survives_a_checkpoint)

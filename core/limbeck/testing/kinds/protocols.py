@@ -6,6 +6,7 @@ import json
 
 from limbeck.evaluation import Protocol, Recipe
 from limbeck.plugins import registry
+from limbeck.testing.general import names_its_source
 from limbeck.testing.suite import Subject, require
 
 BASE = Protocol
@@ -53,4 +54,10 @@ def names_what_exists(subject: Subject) -> None:
             registry().create(kind, spec)
 
 
-CHECKS = (recipes_survive_json, names_itself_and_its_network, keeps_labels_and_formation, names_what_exists)
+CHECKS = (
+    names_its_source,
+    recipes_survive_json,
+    names_itself_and_its_network,
+    keeps_labels_and_formation,
+    names_what_exists,
+)

@@ -8,6 +8,7 @@ from limbeck.data.selector import Selection, Selector
 from limbeck.errors import DataError
 from limbeck.seeding import generator
 from limbeck.testing.cases import CLASSES, tiny_data
+from limbeck.testing.general import names_its_source
 from limbeck.testing.randomness import require_same_twice
 from limbeck.testing.suite import NotApplicable, Subject, require
 
@@ -59,4 +60,10 @@ def is_deterministic(subject: Subject) -> None:
     require_same_twice(lambda: _select(subject).images)
 
 
-CHECKS = (picks_the_right_number, picks_real_images_once, refuses_more_than_there_are, is_deterministic)
+CHECKS = (
+    names_its_source,
+    picks_the_right_number,
+    picks_real_images_once,
+    refuses_more_than_there_are,
+    is_deterministic,
+)
