@@ -98,7 +98,7 @@ def test_another_experiment_is_read_when_it_is_asked_for(tmp_path):
 def test_the_recipe_is_that_of_the_method_in_the_name(name, augmentation, epochs, tmp_path):
     recipe = import_set(dc_file(tmp_path, name), "dc", SPEC).recipe
     assert (recipe["augmentation"] or {}).get("name") == augmentation
-    assert (recipe["protocol"], recipe["epochs"], recipe["network"]) == ("dc", epochs, "convnet-d3-w128-in")
+    assert (recipe["protocol"], recipe["epochs"], recipe["network"]) == ("dc", epochs, "convnet-d2-w128-in")
 
 
 def test_the_user_has_the_last_word_on_recipe_and_statistics(tmp_path):
@@ -110,7 +110,7 @@ def test_the_user_has_the_last_word_on_recipe_and_statistics(tmp_path):
     assert (found.spec.mean, found.spec.std) == ((0.1, 0.2, 0.3), (1, 2, 3))
 
 
-@pytest.mark.parametrize(("side", "depth"), [(28, 3), (32, 3), (64, 4), (128, 5), (8, 3)])
+@pytest.mark.parametrize(("side", "depth"), [(28, 3), (32, 3), (64, 4), (128, 5), (8, 3), (4, 2)])
 def test_the_network_is_as_deep_as_the_field_has_it(side, depth, tmp_path):
     spec = replace(SPEC, shape=(3, side, side))
     found = import_set(dc_file(tmp_path, sets=[[images(0, spec), LABELS]]), "dc", spec)
@@ -242,7 +242,7 @@ def test_datadam_is_read_for_networks_with_batch_norm(sets, tmp_path):
     recipe = found.recipe
     assert found.provenance["importer"]["name"] == "datadam"
     assert torch.equal(found.normalised(), images(1))
-    assert (recipe["network"], recipe["epochs"], recipe["batch_size"]) == ("convnet-d3-w128-bn", 1801, 64)
+    assert (recipe["network"], recipe["epochs"], recipe["batch_size"]) == ("convnet-d2-w128-bn", 1801, 64)
     assert recipe["augmentation"]["name"] == "dsa"
 
 

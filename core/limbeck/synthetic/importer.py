@@ -15,6 +15,7 @@ from limbeck.component import Component
 from limbeck.data import DataSpec
 from limbeck.errors import ArtifactError, LimbeckError, UsageError
 from limbeck.evaluation import Protocol, Recipe
+from limbeck.networks import build_network
 from limbeck.plugins import registry
 from limbeck.synthetic.sets import LabelKind, SyntheticSet
 
@@ -254,6 +255,7 @@ def _recipe(found: Published, network: str | None, protocol: Mapping[str, Any] |
         }
     )
     name = network or stored.network
+    build_network(name, found.spec)  # refuses one that does not take these images
     if found.recipe and not protocol:
         return stored.with_(network=name)
     procedure: Protocol = registry().create("protocols", {**found.protocol, **(protocol or {})})

@@ -58,8 +58,11 @@ def their_spec(spec: DataSpec, table: Mapping[str, Columns], options: Statistics
 
 
 def convnet(spec: DataSpec, norm: str) -> str:
-    """Return the field's usual network for images of this size: three blocks to 32 pixels, one more a doubling."""
-    depth = max(3, max(spec.shape[1:]).bit_length() - 3)
+    """Return the field's usual network for images of this size: three blocks to 32 pixels, one more a doubling.
+
+    Each block halves its maps, so images below 8 pixels have fewer.
+    """
+    depth = min(max(3, max(spec.shape[1:]).bit_length() - 3), min(spec.shape[1:]).bit_length() - 1)
     return f"convnet-d{depth}-w128-{norm}"
 
 
