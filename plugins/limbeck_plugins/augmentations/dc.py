@@ -78,7 +78,8 @@ class DC(Augmentation):
         operations = {
             "crop": lambda batch, u: self._crop(batch, u, colour),
             "scale": self._scale,
-            "rotate": lambda batch, u: self._rotate(batch, u, colour.mean()),
+            # One grey for each image: the gradient of a single number would be summed differently by more threads.
+            "rotate": lambda batch, u: self._rotate(batch, u, colour.mean().expand(len(batch), 1, 1, 1)),
             "noise": self._noise,
         }
         return by_operation(images, draw, [operations[name] for name in self.operations])
