@@ -60,11 +60,15 @@ def shoot(page: Path, width: int, picture: Path, height: int = TALLEST) -> None:
 def make_run(folder: Path) -> None:
     """Distil and measure what the pictures show."""
     network = "convnet-d3-w32-in"
-    small = ["--method", "dm", "--profile", "small", "--network", network, "--ipc", "10", "--steps", "400"]
-    data = ["--data", "fashion_mnist", "--max-per-class", "400"]
-    protocol = "evaluation.protocol={name: dc, epochs: 100, evaluate_every: 20}"
+    settings = (
+        "evaluation.protocol={name: dc, epochs: 100, evaluate_every: 20}",
+        "evaluation.baselines=[random, whole]",
+    )
+    options = [word for setting in settings for word in ("--set", setting)]
+    small = ["--method", "dm", "--profile", "small", "--network", network, "--ipc", "5", "--steps", "300"]
+    data = ["--data", "fashion_mnist", "--max-per-class", "100", "--networks", "2"]
     commands = (
-        ["distill", *small, *data, "--networks", "2", "--set", protocol, "--out", str(folder)],
+        ["distill", *small, *data, *options, "--out", str(folder)],
         ["evaluate", str(folder), "--networks", f"{network}=2,mlp=2,lenet=2,alexnet=1"],
     )
     for command in commands:
