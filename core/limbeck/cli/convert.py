@@ -36,7 +36,9 @@ Examples:
 )
 @click.option("--network", metavar="NAME", help="Another network for the recipe than the authors'.")
 @click.option("--protocol", metavar="NAME", help="Another procedure for the recipe than the authors'.")
-@click.option("--to", "form", type=click.Choice(["set", "png"]), default="set", show_default=True)
+@click.option(
+    "--to", "form", type=click.Choice(["set", "png"]), default="set", show_default=True, help="What DEST becomes."
+)
 @click.option("--storage", type=click.Choice(["float32", "float16", "uint8"]), help="Number format of the images.")
 @click.option(
     "--measure",
@@ -45,8 +47,10 @@ Examples:
     metavar="N",
     help="Train N networks on the set before and after, and keep what the number format costs.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--device", default="auto", show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the networks of --measure."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
 @click.option(
     "--data-root", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $LIMBECK_DATA or data]"
 )

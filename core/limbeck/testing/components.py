@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from limbeck.component import Component
-from limbeck.errors import UsageError
+from limbeck.errors import MissingExtraError, UsageError
 from limbeck.options import Options
 from limbeck.testing.suite import Subject, module_of, require
 
@@ -44,6 +44,8 @@ def refuses_unknown_options(subject: Subject) -> None:
     """An option that it does not have is refused by name."""
     try:
         subject.make(**{UNKNOWN: 1})
+    except MissingExtraError:
+        raise
     except UsageError as error:
         require(UNKNOWN in str(error), f"the refusal does not name the option: {error}")
         return

@@ -29,10 +29,9 @@ def serves_some_network(subject: Subject) -> None:
 
 
 def names_each_once(subject: Subject) -> None:
-    """No network is named twice, and the set's own comes first where it belongs."""
+    """No network is named twice."""
     for network, names in _members(subject).items():
         require(len(set(names)) == len(names), f"for '{network}' it names {names}")
-        require(network not in names[1:], f"'{network}' itself is not the first of {names}")
 
 
 def names_what_exists(subject: Subject) -> None:
