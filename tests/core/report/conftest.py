@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from html.parser import HTMLParser
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from limbeck.data import DataSpec
 from limbeck.data.whitening import Whitening
 from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.rows import Evaluation, save_rows
+from limbeck.report import write_report
 from limbeck.synthetic import SyntheticSet
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -127,3 +129,51 @@ def losses(steps):
         {"step": step, "loss": loss * math.exp(0.2 * noise[step]), "seconds": 0.011 * 10 * (step // 10 + 1)}
         for step, loss in enumerate(falling)
     ]
+
+
+VOID = {"meta", "link", "img", "br", "input"}
+
+
+class Page(HTMLParser):
+    """Elements in order, text, and a check that every element is closed where it should be."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.source = path.read_text()
+        self.elements, self.open, self.words, self.scripts = [], [], [], []
+        self.feed(self.source)
+        self.close()
+        assert not self.open
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+        elif self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def read():
+    """Write the page of a run folder and read it."""
+    return lambda folder: Page(write_report(folder))
+
+
+@pytest.fixture
+def page(make_run, tmp_path, read):
+    """Make a run folder, as ``make_run`` does, and read its page."""
+    return lambda **changes: read(make_run(tmp_path / "run", **changes))

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 
-from limbeck.report.charts import BINS, accuracies_svg, class_bars_svg, loss_curve_svg
+from limbeck.report.charts import BINS, accuracies_svg, class_bars_svg, learning_curves_svg, loss_curve_svg
 
 
 def rows(losses, seconds=None):
@@ -58,6 +58,32 @@ def test_bars_are_as_long_as_accuracies_are_high():
     quarter, whole = bars(svg, "accent")
     assert whole == pytest.approx(4 * quarter)
     assert bars(svg, "other") == pytest.approx([2 * quarter, 3 * quarter])
+
+
+def curve(svg, colour):
+    """Return the heights above the lowest point of the first line of a colour, from the left."""
+    for path in ElementTree.fromstring(svg).iter("path"):
+        if f"stroke: var(--{colour}" in path.get("style", ""):
+            ys = [float(y) for y in re.findall(r"[ML] \S+ (\S+)", path.get("d"))]
+            return [max(ys) - y for y in ys]
+    return None
+
+
+def test_learning_is_drawn_as_the_mean_over_networks():
+    networks = [[0.1, 0.5, 0.9], [0.3, 0.5, 0.7]]
+    svg = learning_curves_svg({"set": ([1, 2, 3], networks), "random": ([2, 3], [[0.2, 0.4]])})
+    start, middle, end = curve(svg, "accent")
+    assert (start, end) == (0, pytest.approx(2 * middle))
+    assert len(curve(svg, "other")) == 2
+    assert "passes over the images" in texts(svg)
+    assert "<use" in learning_curves_svg({"set": ([7], [[0.5]])})
+
+
+def test_the_row_asked_for_is_accented():
+    rows = {"mlp": [0.2], "own": [0.7]}
+    first, second = (accuracies_svg(rows, accent=accent) for accent in (None, "own"))
+    assert curve(first, "accent") is not None and first != second
+    assert curve(accuracies_svg(rows, accent="absent"), "accent") is None
 
 
 def test_class_without_test_images_has_no_bar():

@@ -8,8 +8,6 @@ import html
 import io
 import json
 import re
-from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -19,9 +17,6 @@ from PIL import Image
 from limbeck.cli import main
 from limbeck.data import DataSpec
 from limbeck.errors import ArtifactError, UsageError
-from limbeck.evaluation import Recipe, label_robust_score
-from limbeck.evaluation.cross import Architecture, CrossTable, save_table
-from limbeck.evaluation.kept import keep_other
 from limbeck.evaluation.rows import Evaluation, load_rows, save_rows
 from limbeck.report import write_report
 from limbeck.report.figures import LABELS, duration, flatten, gap
@@ -29,45 +24,6 @@ from limbeck.report.gallery import SHOWN
 from limbeck.synthetic import SyntheticSet
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-VOID = {"meta", "link", "img", "br", "input"}
-
-
-class Page(HTMLParser):
-    """Elements in order, text, and a check that every element is closed where it should be."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.source = path.read_text()
-        self.elements, self.open, self.words, self.scripts = [], [], [], []
-        self.feed(self.source)
-        self.close()
-        assert not self.open
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] == "script":
-            self.scripts.append(data)
-        elif self.open and self.open[-1] != "style":
-            self.words.append(data)
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-@pytest.fixture
-def page(make_run, tmp_path):
-    return lambda **changes: Page(write_report(make_run(tmp_path / "run", **changes)))
 
 
 def test_page_names_every_class_and_every_row(page):
@@ -178,20 +134,20 @@ def test_difference_is_stated_in_points_and_standard_errors(page, tmp_path):
     assert f"({difference.errors:.1f} standard errors)" in found.text
 
 
-def test_rows_of_another_protocol_are_not_compared(make_run, tmp_path):
+def test_rows_of_another_protocol_are_not_compared(make_run, tmp_path, read):
     folder = make_run(tmp_path / "run")
     rows = load_rows(folder)
     save_rows(folder, [rows[0], Evaluation(**{**vars(rows[1]), "protocol": "other"})])
-    found = Page(write_report(folder))
+    found = read(folder)
     assert "above random" not in found.text
     assert "other" in found.text
 
 
-def test_one_network_gives_points_without_error(make_run, tmp_path):
+def test_one_network_gives_points_without_error(make_run, tmp_path, read):
     folder = make_run(tmp_path / "run")
     rows = load_rows(folder)
     save_rows(folder, [Evaluation(**{**vars(row), "accuracies": row.accuracies[:1]}) for row in rows])
-    found = Page(write_report(folder))
+    found = read(folder)
     assert "points above random" in found.text
     assert "standard errors" not in found.text
     assert "±" not in found.text.replace("mean ± population", "")
@@ -204,28 +160,28 @@ def test_text_of_a_run_is_never_markup(page):
     assert found.text.count("alert(1)") >= 5
 
 
-def test_log_cut_short_and_logged_twice(make_run, tmp_path):
+def test_log_cut_short_and_logged_twice(make_run, tmp_path, read):
     folder = make_run(tmp_path / "run", steps=50)
     lines = ['{"step": 49, "loss": NaN, "seconds": 9.0}', '{"step": 10, "loss": 1.0, "seconds": 0.2}']
     with (folder / "log.jsonl").open("a") as log:
         log.write("\n".join([*lines, '{"step": 50, "lo']))
-    assert "50 steps" in Page(write_report(folder)).text
+    assert "50 steps" in read(folder).text
 
 
-def test_groups_that_are_no_classes_are_called_groups(tmp_path):
+def test_groups_that_are_no_classes_are_called_groups(tmp_path, read):
     spec = DataSpec("custom", (1, 4, 6), 2, ("left", "right"), (0.5,), (0.5,), True)
     images, labels, group = torch.zeros(3, 1, 4, 6), torch.tensor([0, 0, 1]), torch.tensor([0, 1, 2])
     SyntheticSet(images, labels, group, spec).save(tmp_path)
-    found = Page(write_report(tmp_path))
+    found = read(tmp_path)
     assert "group 2" in found.text
     assert {(image["width"], image["height"]) for image in found.all("img")} == {("54", "36")}
 
 
-def test_class_without_an_image_is_named(tmp_path):
+def test_class_without_an_image_is_named(tmp_path, read):
     spec = DataSpec("custom", (3, 4, 4), 3, ("a", "b", "missing"), (0.5,) * 3, (0.5,) * 3, True)
     labels = torch.tensor([0, 1])
     SyntheticSet(torch.zeros(2, 3, 4, 4), labels, labels, spec).save(tmp_path)
-    assert "missing no image" in Page(write_report(tmp_path)).text
+    assert "missing no image" in read(tmp_path).text
 
 
 def test_same_folder_same_bytes(make_run, tmp_path):
@@ -290,79 +246,7 @@ def test_a_selection_has_nothing_to_switch(page):
     assert [one["type"] for one in page(selects=True).all("input")] == ["search"]
 
 
-# Other measurements
-
-
-def test_best_tests_have_a_column_and_a_note_of_their_own(make_run, tmp_path):
-    folder = make_run(tmp_path / "run")
-    assert "Best test" not in Page(write_report(folder)).text
-    own, *others = load_rows(folder)
-    best = [0.99] * own.networks
-    curves = [[0.5, 0.99, last] for last in own.accuracies]
-    save_rows(folder, [replace(own, best=best, tests=[1, 2, 3], curves=curves), *others])
-    found = Page(write_report(folder))
-    cells = [one["data-label"] for one in found.all("td")]
-    assert cells.count("Best test") == cells.count("Accuracy") == 4
-    assert "Best test: best of 3 tests on the test set, optimistic." in found.text
-    assert "99.0 ± 0.0" in found.text and f"{100 * own.mean:.1f} ± {100 * own.std:.1f}" in found.text
-    assert found.text.count("Test accuracy while networks learn") == 1
-    assert any("while networks learn" in svg["aria-label"] for svg in found.all("svg"))
-
-
-def test_columns_that_do_not_vary_are_said_once(make_run, tmp_path):
-    folder = make_run(tmp_path / "run")
-    common = "network convnet-d2-w32-in , augmentation dsa , labels hard , reported last epoch"
-    assert common in Page(write_report(folder)).text
-    own, *others = load_rows(folder)
-    save_rows(folder, [replace(own, label_kind="logits"), *others])
-    found = Page(write_report(folder))
-    assert [one["data-label"] for one in found.all("td")].count("Labels") == 4
-    assert "hard (logits)" in found.text
-
-
-def test_searched_rates_are_declared(make_run, tmp_path):
-    folder = make_run(tmp_path / "run")
-    own, *others = load_rows(folder)
-    save_rows(folder, [replace(own, lr_searched={"0.01": 0.5, "0.1": 0.25}, validation_images=140), *others])
-    said = "learning rate 0.01, the best of 2 on 140 real training images kept aside (0.01: 50.0 %, 0.1: 25.0 %)"
-    assert said in Page(write_report(folder)).text
-
-
-def test_scores_stand_with_what_they_are_made_of(make_run, tmp_path):
-    folder = make_run(tmp_path / "run")
-    own, random, _, whole = load_rows(folder)
-    value = label_robust_score(synthetic=own.mean, random=random.mean, synthetic_hard=own.mean, whole=whole.mean)
-    found = Page(write_report(folder)).text
-    assert (
-        f"{value:.3f} label robust score (LRS), made of synthetic set {100 * own.mean:.1f}; random, same ipc" in found
-    )
-    assert "augmentation robust score" not in found
-    save_rows(folder, [own])
-    assert "robust score" not in Page(write_report(folder)).text
-
-
-def test_networks_stand_side_by_side(make_run, tmp_path):
-    folder = make_run(tmp_path / "run")
-    own = load_rows(folder)[0]
-    rows = [Architecture("convnet-d2-w32-in", 10986, own), Architecture("mlp", 26122, replace(own, accuracies=[0.25]))]
-    save_table(folder, CrossTable("cross", None, "digits", rows, {"vgg11": "its smallest are <32x32>"}))
-    save_table(folder, CrossTable("chosen", {"name": "mtt"}, "other", []))
-    found = Page(write_report(folder))
-    assert "Across networks: pool cross" in found.text and "by protocol mtt and tested on other" in found.text
-    assert "mlp 26,122 25.0 1 301 12 s" in found.text
-    assert "vgg11 was not measured: its smallest are <32x32>" in found.text
-    assert any(svg["aria-label"].endswith(": convnet-d2-w32-in, mlp") for svg in found.all("svg"))
-
-
-def test_what_was_measured_otherwise_stays_out_of_the_headline(make_run, tmp_path):
-    folder = make_run(tmp_path / "run")
-    before = Page(write_report(folder)).text
-    own = load_rows(folder)[0]
-    keep_other(folder, Recipe(network="mlp", epochs=7), "mnist", [replace(own, accuracies=[0.125], protocol="mtt")])
-    found = Page(write_report(folder)).text
-    assert "Measured otherwise" in found and "Tested on mnist" in found
-    assert found.index("12.5") > found.index("Measured otherwise")
-    assert found.startswith(before[: before.index("Accuracy of each network")])
+# What a run says of itself
 
 
 def test_selected_images_name_their_features(page):
@@ -378,11 +262,11 @@ def test_preprocessing_is_stated(page, whitened, said):
     assert f"preprocessing {said}" in page(whitened=whitened, ipc=1, steps=0, rows=False).text
 
 
-def test_repeating_a_run_takes_its_plugin_files(make_run, tmp_path):
+def test_repeating_a_run_takes_its_plugin_files(make_run, tmp_path, read):
     folder = make_run(tmp_path / "run")
     plugins = ["limbeck 0.1.0", "my file.py", "shiny 2.0"]
     (folder / "environment.json").write_text(json.dumps({"plugins": plugins}))
-    found = Page(write_report(folder)).text
+    found = read(folder).text
     assert "limbeck -p 'my file.py' distill --config run/config.yaml --out run-again" in found
     assert "limbeck -p 'my file.py' evaluate run" in found
     assert "with my file.py there too" in found
