@@ -16,6 +16,9 @@ from limbeck.errors import MissingExtraError
 Status = Literal["passed", "failed", "not applicable"]
 
 
+PRECISION = "; checks are made in float64: give new tensors the type of those they meet"
+
+
 class Broken(AssertionError):
     """A promise that a component does not keep; the message says what was seen."""
 
@@ -195,5 +198,5 @@ def _attempt(function: Check, of: Subject) -> tuple[Status, str]:
     except Broken as reason:
         return "failed", str(reason)
     except Exception as error:
-        return "failed", describe_error(error)
+        return "failed", describe_error(error) + (PRECISION if "double" in str(error) else "")
     return "passed", ""
