@@ -2,13 +2,15 @@
 
 A document is a session: its blocks run in order in one empty folder, shell as typed, Python in one namespace. A
 Python or YAML block whose first line is ``# name.py`` is a file of that name. ``<!-- new folder -->`` starts a new
-session; ``<!-- not run: reason -->`` before a block leaves it out.
+session; ``<!-- not run: reason -->`` before a block leaves it out, and ``<!-- files of plugins/*.md -->`` puts the
+files of these documents into the folder. What stands between ``generated`` marks is what docs/generate.py writes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import inspect
 import io
 import json
@@ -23,19 +25,22 @@ import pytest
 import limbeck
 from limbeck import events, hookspecs
 from limbeck.cli import main
-from limbeck.plugins import load_installed, registry
+from limbeck.plugins import load_installed, registry, using
+from limbeck.testing import check
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {
     path.relative_to(ROOT).as_posix(): path.read_text()
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 }
+PAGES = {Path(name).stem: text for name, text in DOCUMENTS.items() if name.startswith("docs/plugins/")}
 GUIDE, TUTORIAL, README = DOCUMENTS["docs/plugin-guide.md"], DOCUMENTS["docs/tutorial.md"], DOCUMENTS["README.md"]
 
 BLOCK = re.compile(r"^(?P<left_out><!-- not run: [^\n]+ -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 FILE = re.compile(r"# ([\w-]+\.(?:py|yaml))\n")
 LANGUAGES = {"sh", "python", "yaml", "toml", "text"}
 NEW_FOLDER = "<!-- new folder -->"
+OTHER_FILES = re.compile(r"<!-- files of (\S+) -->")
 SESSIONS = {
     f"{name}-{number}": part
     for name, text in DOCUMENTS.items()
@@ -65,6 +70,8 @@ def session(tmp_path, monkeypatch):
 
     def run(text):
         namespace = {"__name__": "__main__"}
+        for other in [path for pattern in OTHER_FILES.findall(text) for path in (ROOT / "docs").glob(pattern)]:
+            write_files(other.read_text())
         for match in BLOCK.finditer(text):
             file = FILE.match(match["text"])
             if match["left_out"]:
@@ -98,6 +105,12 @@ def files_of(text):
     return {file[1]: m["text"] for m in BLOCK.finditer(text) if (file := FILE.match(m["text"]))}
 
 
+def write_files(text):
+    """Write the files that a document shows into the working folder."""
+    for name, content in files_of(text).items():
+        Path(name).write_text(content)
+
+
 @pytest.mark.parametrize("name", SESSIONS)
 def test_what_is_shown_runs(name, session):
     session(SESSIONS[name])
@@ -109,11 +122,21 @@ def test_every_block_has_a_language_the_tests_know(name):
     assert {match["language"] for match in BLOCK.finditer(DOCUMENTS[name])} <= LANGUAGES
 
 
+def anchors(text):
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_lead_somewhere(name):
-    place = (ROOT / name).parent
-    targets = [link for link in re.findall(r"\]\(([^)#\s]+)", DOCUMENTS[name]) if "://" not in link]
-    assert [target for target in targets if not (place / target).exists()] == []
+    lost = []
+    for link in re.findall(r"\]\(([^)\s]+)", DOCUMENTS[name]):
+        target, _, anchor = link.partition("#")
+        path = ((ROOT / name).parent / target).resolve() if target else ROOT / name
+        if "://" not in link and not (path.exists() and (not anchor or anchor in anchors(path.read_text()))):
+            lost.append(link)
+    assert lost == []
 
 
 def test_a_block_that_fails_is_found(session):
@@ -153,6 +176,37 @@ def test_the_tutorials_matcher_is_unlike_those_that_ship():
     assert name not in registry().names("matchers")
 
 
+# What is generated
+
+
+@functools.cache
+def generator():
+    """Return docs/generate.py as a module."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_generated_is_up_to_date():
+    names = generator().stale()
+    assert names == [], f"{', '.join(names)}: not up to date. Type: python docs/generate.py"
+
+
+def test_what_is_not_up_to_date_is_named(tmp_path):
+    module = generator()
+    for path, text in module.documents().items():
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(text)
+    assert module.stale(tmp_path) == []
+    guide, pools = tmp_path / "docs/plugin-guide.md", tmp_path / "docs/plugins/pools.md"
+    guide.write_text(guide.read_text().replace("`register_pools(register)`", "`register_pools()`"))
+    pools.write_text(pools.read_text().replace("*(to be written)*", ""))
+    (tmp_path / "docs/plugins/selectors.md").unlink()
+    assert module.stale(tmp_path) == ["docs/plugin-guide.md", "docs/plugins/pools.md", "docs/plugins/selectors.md"]
+
+
 # The plugin guide
 
 
@@ -160,17 +214,28 @@ def test_the_tutorials_matcher_is_unlike_those_that_ship():
 def test_the_guide_has_every_hook_with_its_arguments(hook):
     signature = f"`{hook}({', '.join(HOOKS[hook])})`"
     assert signature in GUIDE, f"docs/plugin-guide.md lacks {signature}"
+    kind = hook.removeprefix("register_")
+    assert kind == hook or signature in PAGES[kind], f"docs/plugins/{kind}.md lacks {signature}"
 
 
 def test_the_guide_has_no_hook_that_does_not_exist():
-    named = set(re.findall(r"`((?:register|before|after|on)_\w+)\(", GUIDE))
-    assert named - set(HOOKS) == set()
+    for text in [GUIDE, *PAGES.values()]:
+        named = set(re.findall(r"`((?:register|before|after|on)_\w+)\(", text))
+        assert named - set(HOOKS) == set()
+
+
+def test_every_kind_has_a_page():
+    assert sorted(PAGES) == sorted(KINDS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_guide_has_a_section_for_every_kind(kind):
-    [(_, section)] = re.findall(rf"^### {kind}\b.*?$(.*?)\n(.*?)(?=^##)", GUIDE, flags=re.M | re.S)
-    assert "```python" in section or kind == "applications"
+def test_a_page_is_complete(kind):
+    """It has the generated parts and, written by hand, an example that offers something of its kind."""
+    marks = re.findall(r"<!-- generated: (\w+) -->", PAGES[kind])
+    assert marks == ["hook", "contract", "ships"]
+    by_hand = re.sub(r"<!-- generated: .*?<!-- end generated -->", "", PAGES[kind], flags=re.S)
+    assert f"def register_{kind}(register)" in by_hand
+    assert "```python" in by_hand or kind == "applications"
 
 
 @pytest.mark.parametrize("record", [events.RunInfo, events.EvaluationInfo, events.CheckpointInfo, events.RunResult])
@@ -179,22 +244,32 @@ def test_the_guide_names_every_field_that_hooks_are_told(record):
     assert re.findall(r"`(\w+)`", row)[1:] == list(record.__dataclass_fields__)
 
 
-def test_the_guides_plugins_load_and_fill_every_kind(tmp_path):
-    """Each is a class that can be made: its base's abstract methods are all there."""
-    files = {name: text for name, text in files_of(GUIDE).items() if "hookimpl" in text}
+@pytest.fixture
+def examples(tmp_path):
+    """The plugins that the guide shows, loaded: the registry, and ``(kind, name)`` of what they offer."""
+    texts = {name: text for page in [GUIDE, *PAGES.values()] for name, text in files_of(page).items()}
+    files = {name: text for name, text in texts.items() if "hookimpl" in text}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     loader = load_installed()
     loader.load_files([tmp_path / name for name in files])
-    assert loader.registry.failures == []
-    filled = set()
-    for kind in KINDS:
-        for name, entry in loader.registry.entries(kind).items():
-            if entry.distribution in files:
-                filled.add(kind)
-                if kind not in ("applications", "commands", "methods"):
-                    loader.registry.create(kind, name)
-    assert filled == set(KINDS) - {"applications"}
+    with using(loader):
+        found = loader.registry
+        yield found, [(k, n) for k in KINDS for n, e in found.entries(k).items() if e.distribution in files]
+
+
+def test_the_guides_plugins_load_and_fill_every_kind(examples):
+    found, offers = examples
+    assert found.failures == []
+    assert {kind for kind, _ in offers} == set(KINDS) - {"applications"}
+
+
+def test_the_guides_plugins_keep_what_their_kinds_promise(examples):
+    outcomes = [outcome for kind, name in examples[1] for outcome in check(kind, name)]
+    failed = [f"{o.kind}/{o.name}: {o.check}: {o.reason}" for o in outcomes if o.status == "failed"]
+    assert failed == []
+    passed = {outcome.kind for outcome in outcomes if outcome.status == "passed"}
+    assert passed == set(KINDS) - {"applications"}
 
 
 @pytest.mark.parametrize(
@@ -218,11 +293,19 @@ def test_the_architecture_names_every_room():
 # The first page
 
 
-@pytest.mark.parametrize("kind", ["methods", "matchers", "datasets", "networks", "commands"])
-def test_the_readme_lists_what_ships(kind):
-    [row] = [line for line in README.splitlines() if line.startswith(f"| {kind} ")]
-    shipped = [name for name, entry in registry().entries(kind).items() if entry.is_shipped]
-    assert sorted(re.findall(r"`([\w-]+)`", row)) == sorted(shipped), f"the row '{kind}' of README.md"
+def test_the_first_page_says_what_ships():
+    """The table is written by docs/generate.py; here that it is there, and whole."""
+    for kind in KINDS:
+        shipped = [name for name, entry in registry().entries(kind).items() if entry.is_shipped]
+        rows = [line for line in README.splitlines() if line.startswith(f"| [{kind.replace('_', ' ')}](docs/")]
+        assert [re.findall(r"`([\w-]+)`", row) for row in rows] == ([sorted(shipped)] if shipped else [])
+
+
+def test_the_table_of_methods_has_a_row_and_a_section_for_each():
+    text = DOCUMENTS["docs/methods.md"]
+    for name in registry().names("methods"):
+        assert f"| [`{name}`](#{name}) |" in text
+        assert f"\n### {name}\n" in text
 
 
 def test_pictures_are_small():
