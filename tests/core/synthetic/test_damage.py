@@ -74,11 +74,19 @@ def seen(synthetic):
     return plain, [tensor.tolist() for tensor in tensors]
 
 
-def shown(run):
-    """What the page is made of; a row of the log that was damaged may be absent."""
+def shown(run, known):
+    """What the page is made of; a row of the log that was damaged may be absent.
+
+    Where the damage hit the name of a file's own checksum, that stands among the entries, which are as they were.
+    """
     initial = None if run.initial is None else [tensor.tolist() for tensor in run.initial]
     rows = [row.to_dict() for row in run.rows]
-    return seen(run.synthetic), run.config, run.plan, run.environment, initial, rows
+    entries = [{key: found.get(key) for key in wanted} for found, wanted in zip(stated(run), known, strict=True)]
+    return seen(run.synthetic), run.config, entries, initial, rows
+
+
+def stated(run):
+    return run.plan, run.environment
 
 
 def damages(number, sizes):
@@ -124,8 +132,9 @@ class Readers:
         }
 
     def same_page(self, run):
+        known = stated(self.run)
         text = run.config_text.endswith(self.run.config_text)  # a comment may stand above it
-        return text and shown(run) == shown(self.run) and all(row in self.run.log for row in run.log)
+        return text and shown(run, known) == shown(self.run, known) and all(row in self.run.log for row in run.log)
 
     def resume(self, folder):
         rows = LossLog(folder, self.start[0].step).rows
