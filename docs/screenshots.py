@@ -62,14 +62,14 @@ def make_run(folder: Path) -> None:
     network = "convnet-d3-w32-in"
     settings = (
         "evaluation.protocol={name: dc, epochs: 100, evaluate_every: 20}",
-        "evaluation.baselines=[random, whole]",
+        "evaluation.baselines=[random]",
     )
     options = [word for setting in settings for word in ("--set", setting)]
     small = ["--method", "dm", "--profile", "small", "--network", network, "--ipc", "5", "--steps", "300"]
     data = ["--data", "fashion_mnist", "--max-per-class", "100", "--networks", "2"]
     commands = (
         ["distill", *small, *data, *options, "--out", str(folder)],
-        ["evaluate", str(folder), "--networks", f"{network}=2,mlp=2,lenet=2,alexnet=1"],
+        ["evaluate", str(folder), "--networks", f"{network}=2,mlp=2,lenet=2"],
     )
     for command in commands:
         status = main(command)
@@ -83,7 +83,7 @@ def run() -> None:
     parser.add_argument("run", nargs="?", type=Path, help="a run folder that is there already")
     given = parser.parse_args().run
     with tempfile.TemporaryDirectory() as temporary:
-        folder = given or Path(temporary) / "dm-fashion-mnist-ipc10"
+        folder = given or Path(temporary) / "dm-fashion-mnist-ipc5"
         if given is None:
             make_run(folder)
         for width in (400, 1400):
