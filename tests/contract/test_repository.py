@@ -31,7 +31,10 @@ FORBIDDEN = {
     "os.system": "runs a shell; use subprocess with a list",
 }
 DRAWS = re.compile(r"torch\.(rand|randn|randint|randperm|normal|bernoulli|multinomial)(_like)?")
-PICKLES_BETWEEN_OWN_PROCESSES = {"plugins/limbeck_plugins/executors/worker.py"}
+ALLOWED = {
+    "plugins/limbeck_plugins/executors/worker.py": "pickle",  # between the tool's own processes
+    "core/limbeck/testing/randomness.py": "state",  # sees whether plugins move global generators, and puts them back
+}
 
 
 def offences(source):
@@ -61,7 +64,7 @@ def relative(path):
 
 def test_no_module_does_what_is_forbidden():
     found = [(relative(path), line) for path in MODULES for line in offences(path.read_text())]
-    assert [one for one in found if not (one[0] in PICKLES_BETWEEN_OWN_PROCESSES and "pickle" in one[1])] == []
+    assert [(path, line) for path, line in found if ALLOWED.get(path, line + "?") not in line] == []
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ LIGHT_COMMANDS = [
     ["data", "check", "--help"],
     ["plugins"],
     ["plugins", "--json"],
+    ["plugins", "--help"],
+    ["plugins", "check", "--help"],
 ]
 HELP_SECONDS = 0.3
 SLACK = 2.0  # other work on the machine slows even the time that this process alone is counted for
