@@ -58,6 +58,7 @@ LESS = {
     "distill": "--steps 20 --networks 1 --set evaluation.protocol.epochs=10 --set evaluation.baselines=false",
     "distill --resume": "--steps 30 --networks 1 --set evaluation.baselines=false",
     "evaluate": "--networks 1",
+    "compare": "--steps 5 --networks 1 --max-per-class 20 --set evaluation.protocol.epochs=5",
 }
 """What the documentation's commands are given on top, so that they have less to do."""
 
