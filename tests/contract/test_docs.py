@@ -312,4 +312,4 @@ def test_the_table_of_methods_has_a_row_and_a_section_for_each():
 def test_pictures_are_small():
     pictures = list((ROOT / "docs" / "images").iterdir())
     assert pictures
-    assert [picture.name for picture in pictures if picture.stat().st_size > 100 * 1024] == []
+    assert [picture.name for picture in pictures if picture.stat().st_size > 200 * 1024] == []
