@@ -18,7 +18,7 @@ EXCUSES = {
     "formations": r"it has none",
     "label_projectors": r"it has none|it leaves the augmentation to the trainer",
     "matchers": r"it has neither|only the gradient family has two",
-    "networks": r"(refuses 1x28x28: .*)?the network '\w+' needs '\w+', which is not installed.*",
+    "networks": r"the network '\w+' needs '\w+', which is not installed.*",
     "observers": r"the observer '\w+' needs '\w+', which is not installed.*",
 }
 """Why a check may be left out, kind by kind; components of other kinds pass them all."""

@@ -106,6 +106,12 @@ def test_its_matcher_explains_itself(limbeck):
     assert "weight  float  0.1      >= 0" in out
 
 
+def test_it_keeps_what_its_kinds_promise(limbeck):
+    out = limbeck("plugins", "check", "limbeck-example-plugin").stdout
+    names = ["application example_measures", "command example-measure", "image measure contrast", "matcher moments"]
+    assert all(f"\n{name} " in out for name in names)
+
+
 def test_it_can_be_left_out(limbeck):
     assert json.loads(limbeck("plugins", "--json", LIMBECK_PLUGINS="").stdout)["skipped"] == ["limbeck-example-plugin"]
     finished = limbeck("example-measure", "x", status=2, LIMBECK_PLUGINS="")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,7 @@ def check(context: click.Context, target: str, everything: bool, as_json: bool) 
 
 
 def _show(outcomes: Sequence[Any], everything: bool) -> None:
-    """Write a row for each check that did not pass, and how many did of each component."""
+    """Write a row for each check that failed or was left out, and how many passed of each component."""
     from limbeck.entries import singular
 
     by_name: dict[str, list[Any]] = {}
@@ -134,12 +134,24 @@ def _show(outcomes: Sequence[Any], everything: bool) -> None:
         by_name.setdefault(f"{singular(outcome.kind)} {outcome.name}", []).append(outcome)
     rows = []
     for name, own in by_name.items():
-        passed = sum(outcome.status == "passed" for outcome in own)
-        shown = [outcome for outcome in own if everything or outcome.status != "passed"]
+        shown = own if everything else [outcome for outcome in own if outcome.status == "failed"]
         rows += [[name, outcome.check, outcome.status, outcome.reason] for outcome in shown]
-        if passed and not everything:
-            rows.append([name, f"{passed} more" if shown else f"all {passed}", "passed", ""])
+        if not everything:
+            rows += [[name, *row] for row in _folded(own)]
     print_table(("component", "check", "result", "why"), rows)
+
+
+def _folded(outcomes: Sequence[Any]) -> Iterator[list[str]]:
+    """Yield one row for all checks that were left out for the same reason, then one for all that passed."""
+    reasons: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.status == "not applicable":
+            reasons.setdefault(outcome.reason, []).append(outcome.check)
+    for reason, checks in reasons.items():
+        yield [checks[0] if len(checks) == 1 else f"{len(checks)} checks", "not applicable", reason]
+    passed = sum(outcome.status == "passed" for outcome in outcomes)
+    if passed:
+        yield [f"all {passed}" if passed == len(outcomes) else f"{passed} more", "passed", ""]
 
 
 def _as_json(found: Registry) -> dict[str, Any]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from torch import Tensor
 
-from limbeck import SyntheticSet
+import limbeck
 from limbeck.plugins import registry
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def by_class(synthetic: SyntheticSet, measure: str) -> dict[str, float]:
+
+def by_class(synthetic: limbeck.SyntheticSet, measure: str) -> dict[str, float]:
     """Return the mean of a measure over the images of each class.
 
     Args:
@@ -28,5 +31,5 @@ def by_class(synthetic: SyntheticSet, measure: str) -> dict[str, float]:
 @click.option("--measure", "name", default="brightness", show_default=True, help="See 'limbeck list image_measures'.")
 def measure(folder: Path, name: str) -> None:
     """Measure the images of the synthetic set in FOLDER, class by class."""
-    for label, value in by_class(SyntheticSet.load(folder), name).items():
+    for label, value in by_class(limbeck.SyntheticSet.load(folder), name).items():
         click.echo(f"{label}  {value:.4f}")

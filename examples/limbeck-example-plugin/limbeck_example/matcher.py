@@ -1,4 +1,4 @@
-"""A matcher of the feature family: the engine samples, augments, cuts into chunks and differentiates."""
+"""A matcher of the feature family: the engine samples, augments, cuts into chunks and differentiates. Unpublished."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from limbeck.data import DataSpec
+from limbeck.errors import MissingExtraError, UsageError
 from limbeck.networks import FunctionalNetwork, Network, build_network
 from limbeck.networks.functional import EMBEDDING
 from limbeck.seeding import generator
@@ -59,12 +60,12 @@ def classifies(subject: Subject) -> None:
 
 def serves_other_images(subject: Subject) -> None:
     """It is built for grey images and other numbers of classes, or refuses them in one line."""
-    from limbeck.errors import UsageError
-
     shape, classes = (1, 28, 28), 7
     try:
         with torch.random.fork_rng(devices=[]):
             network = FunctionalNetwork(subject.make().build(shape, classes), shape, name=subject.name).fitting()
+    except MissingExtraError:
+        raise
     except UsageError as refusal:
         raise NotApplicable(f"refuses 1x28x28: {refusal}") from None
     logits = network(_start(network), normal(2, *shape, dtype=torch.float32), train=False)
