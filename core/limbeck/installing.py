@@ -38,6 +38,8 @@ def install(targets: Sequence[str], *, editable: bool = False) -> list[str]:
     folders = [Path(target) for target in targets if _is_folder(target)]
     for folder in folders:
         _require_package(folder)
+    for target in targets:
+        _require_no_folder(target)
     if any(canonical(re.split(r"[\[<>=!~;@ ]", target)[0]) == DISTRIBUTION for target in targets):
         raise UsageError("Limbeck is installed: this command is part of it. Name a plugin.")
     options = ["--no-build-isolation"] if folders and all(map(can_build, folders)) else []
@@ -111,6 +113,15 @@ def _require_package(folder: Path) -> None:
         raise UsageError(
             f"{folder} holds no pyproject.toml, so it is no package. 'limbeck plugins new' writes one; a single file "
             "needs no installation: limbeck -p FILE."
+        )
+
+
+def _require_no_folder(target: str) -> None:
+    """Refuse a bare name that is also a folder here: pip would fetch a stranger's package of that name."""
+    if not _is_folder(target) and Path(target).is_dir():
+        raise UsageError(
+            f"'{target}' is a folder here, and without a slash it stands for a package on the index. For the folder, "
+            f"type: limbeck plugins install ./{target}"
         )
 
 

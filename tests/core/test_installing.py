@@ -96,6 +96,12 @@ def test_what_pip_is_not_asked(limbeck, pip, target, said):
     assert said in err and err.count("\n") == 1
 
 
+def test_a_folder_without_a_slash_is_no_package_of_a_stranger(limbeck, pip, folder):
+    status, out, err = limbeck("plugins", "install", "mine")
+    assert (status, out, pip.calls) == (2, "", [])
+    assert "'mine' is a folder here" in err and "limbeck plugins install ./mine" in err
+
+
 def test_pips_failure_is_one_line(limbeck, pip):
     pip.answer = (1, "Looking in links\n", "WARNING: slow\nERROR: No matching distribution found for mine.\n")
     status, out, err = limbeck("plugins", "install", "mine")
