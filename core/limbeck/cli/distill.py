@@ -41,6 +41,13 @@ Examples:
     metavar="KEY=VALUE",
     help="One setting, for example optimiser.lr_img=0.1; repeatable.",
 )
+@click.option(
+    "--observer",
+    "observers",
+    multiple=True,
+    metavar="NAME",
+    help="Write the run down also as, for example, tensorboard.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/METHOD-DATA-ipcN]")
 @click.option(
     "--resume", type=click.Path(path_type=Path), metavar="FOLDER", help="Continue a run, or make a finished one longer."
@@ -125,6 +132,10 @@ def settings_of(flags: dict[str, Any]) -> dict[str, Any]:
         "memory": ("execution", "memory"),
     }
     settings: dict[str, Any] = {}
+    if flags.get("observers"):
+        from limbeck.config import OBSERVERS
+
+        settings["observers"] = [*OBSERVERS, *flags["observers"]]
     for flag, path in places.items():
         if flags.get(flag) is not None:
             section = settings

@@ -193,6 +193,7 @@ def first_plan(config: RunConfig, network: FunctionalNetwork, device: torch.devi
             training=config.execution.chunk,
             second_pass=config.execution.second_pass,
             real_precision=config.execution.precision,
+            firm=config.execution.chunk is not None,
         ),
         threads=torch.get_num_threads(),
         memory=parse_bytes(budget) if budget else None,

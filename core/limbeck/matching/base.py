@@ -91,6 +91,8 @@ class Chunks:
         training: images of a pass that trains a network between steps; None: whole batches.
         second_pass: how the second pass is differentiated; both give the same numbers.
         real_precision: what real passes are computed in; synthetic ones and distances stay in float32.
+        firm: whether these are a limit, of memory or the user's; else what runs fastest, and a batch that cannot be
+            cut may exceed it.
     """
 
     real: int
@@ -99,10 +101,12 @@ class Chunks:
     training: int | None = None
     second_pass: SecondPass = "double_backward"
     real_precision: Literal["float32", "bfloat16"] = "float32"
+    firm: bool = True
 
     def at_most(self, images: int) -> Chunks:
         """Return these settings with no more than ``images`` a pass, and as many where that is allowed."""
-        return replace(self, real=images, synthetic=images, training=images, together=min(self.together, images))
+        together = min(self.together, images)
+        return replace(self, real=images, synthetic=images, training=images, together=together, firm=True)
 
 
 class Matcher(Component, ABC):

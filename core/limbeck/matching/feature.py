@@ -170,7 +170,7 @@ class FeatureEngine(Engine):
         return torch.stack(losses).sum(), directions
 
     def _refuse_small_budget(self, total: int, chunk: int) -> None:
-        if self.network.couples_samples and chunk < total:
+        if self.network.couples_samples and self.chunks.firm and chunk < total:
             raise UsageError(
                 f"network '{self.network.name}' has batch norm, whose statistics need all {total} images in one pass, "
                 f"but the memory budget allows {chunk}. Raise --memory, lower the batch, or use instance norm (-in)."

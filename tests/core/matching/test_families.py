@@ -147,6 +147,14 @@ def test_batch_norm_is_never_cut_in_the_feature_family():
         loss_and_gradient(Distribution(), Batches(), network("convnet-d1-w4-bn"), Chunks(4, 4))
 
 
+def test_batch_norm_may_exceed_passes_that_are_only_fast():
+    """Without a budget nobody asked for passes of any size, so the batch goes whole."""
+    net = network("convnet-d1-w4-bn")
+    fast = loss_and_gradient(Distribution(), Batches(), net, Chunks(4, 4, firm=False))
+    whole = loss_and_gradient(Distribution(), Batches(), net, Chunks(64, 64))
+    assert fast[0] == whole[0] and torch.equal(fast[1], whole[1])
+
+
 class Joint(GradientMatcher):
     """All groups as one, as contrastive matching does."""
 
