@@ -21,7 +21,7 @@ def test_a_run_says_what_it_does_and_leaves_everything(limbeck, tiny):
     kept = {path.name for path in Path("run").iterdir()}
     assert kept == {
         ".lock", "config.yaml", "plan.json", "environment.json", "initial.safetensors", "checkpoint.safetensors",
-        "log.jsonl", "events.jsonl", "losses.csv", "accuracies.csv", "synthetic.safetensors", "manifest.json", "preview.png", "evaluation.json", "report.html",
-        "networks",
+        "log.jsonl", "events.jsonl", "losses.csv", "accuracies.csv", "synthetic.safetensors", "manifest.json",
+        "preview.png", "evaluation.json", "report.html", "networks",
     }  # fmt: skip
     assert Path("run/report.html").stat().st_size > 1000
