@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from limbeck.config import DataSection, RunConfig, Spec
+from limbeck.config import DataSection, RunConfig, Spec, View
 from limbeck.entries import singular
 from limbeck.errors import UnknownNameError, UsageError, closest
 from limbeck.evaluation import Recipe
@@ -68,13 +68,23 @@ def check_data(section: DataSection) -> None:
         UsageError: names it, and the closest that there is.
     """
     cls, variant = registry().load("datasets", section.name)
-    known = [*DataSection.model_fields, *cls.Options.model_fields]
-    for key in section.options():
+    check_keys(section.name, section.options(), DataSection)
+    parse(cls.Options, {**variant, **section.options()}, "data")
+
+
+def check_keys(name: str, options: Mapping[str, Any], beside: type[View]) -> None:
+    """Refuse a key that is no option of the data set ``name`` and none of the settings ``beside`` them.
+
+    Raises:
+        UsageError: names it, and the closest that there is.
+    """
+    cls, _ = registry().load("datasets", name)
+    known = [*cls.Options.model_fields, *beside.model_fields]
+    for key in options:
         if key not in known:
             near = closest(key, known)
             guess = f" Did you mean '{near}'?" if near else ""
-            raise UsageError(f"unknown option 'data.{key}'.{guess} Known for '{section.name}': {', '.join(known)}.")
-    parse(cls.Options, {**variant, **section.options()}, "data")
+            raise UsageError(f"unknown option 'data.{key}'.{guess} Known for '{name}': {', '.join(known)}.")
 
 
 def check_installed(recipe: Recipe, provenance: Mapping[str, Any]) -> None:

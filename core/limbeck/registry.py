@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 SECTIONS = {
+    "datasets": "data",
     "network_sources": "source",
     "label_projectors": "labels",
     "protocols": "evaluation.protocol",

@@ -192,6 +192,11 @@ def _kept(folder: Path, config: RunConfig) -> Kept:
     if start is None:
         return Kept()
     checkpoint.require_same(start[0], config.identity(), folder)
+    done, asked = start[0].step, config.budget.steps
+    if asked is not None and asked < done:
+        raise UsageError(
+            f"{folder} has taken {done} steps already, and {asked} were asked for. Type --steps {done} or more."
+        )
     plan = Plan.load(folder)
     return Kept(start, plan if plan is not None and plan.asked == asked_of(config) else None)
 

@@ -90,10 +90,9 @@ def show(name: str, out: Path | None, data_root: Path | None, download: bool, pa
       limbeck data show digits --out digits.png
       limbeck data show cifar10 --data-root ~/data --set imbalance=100
     """
-    from limbeck.config import assignments
     from limbeck.data import load_dataset
 
-    found = load_dataset({"name": name, **assignments(pairs)}, data_root=data_root, download=download)
+    found = load_dataset(_asked(name, pairs), data_root=data_root, download=download)
     print_table(("fact", "value"), _facts(found))
     click.echo()
     classes = zip(found.spec.class_names, found.train.group_sizes, found.test.group_sizes, strict=True)
@@ -113,9 +112,7 @@ def check(name: str, data_root: Path | None, download: bool, pairs: Sequence[str
     Reads everything and looks at files and their checksums where these are known, numbers of images, stated against
     measured statistics, and images that occur twice. The exit status is 1 if anything is wrong.
     """
-    from limbeck.config import assignments
-
-    component = registry().create("datasets", {"name": name, **assignments(pairs)})
+    component = registry().create("datasets", _asked(name, pairs))
     facts = registry().entry("datasets", name).facts
     wrong = 0
     for finding in _findings(component, facts, (data_root or default_root()).expanduser(), download):
@@ -140,7 +137,7 @@ def _listing(name: str, entry: Entry, root: Path) -> dict[str, Any]:
 def _files(entry: Entry, root: Path) -> str:
     """Say whether an offer's files are there, and how large they are."""
     if "needs" in entry.facts:
-        return f"yours: --set {entry.facts['needs']}"
+        return f"yours: --set data.{entry.facts['needs']}"
     if "files" not in entry.facts:
         return "unknown"
     places = [root / name for name in entry.facts["files"]]
@@ -216,3 +213,13 @@ def _attempt(action: Callable[[], Result]) -> tuple[Result | None, str]:
         return action(), ""
     except DataError as error:
         return None, str(error)
+
+
+def _asked(name: str, pairs: Sequence[str]) -> dict[str, Any]:
+    """Return a data set with its settings, which may be typed as for 'limbeck distill': data.path=photos."""
+    from limbeck.config import View, assignments
+    from limbeck.preflight import check_keys
+
+    settings = assignments([pair.removeprefix("data.") for pair in pairs])
+    check_keys(name, settings, View)
+    return {"name": name, **settings}

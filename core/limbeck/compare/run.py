@@ -87,6 +87,10 @@ def compare(
     """
     told = audience or Audience()
     with folder_lock(folder):
+        if (folder / CONFIG).exists():
+            raise UsageError(
+                f"{folder} holds a run of 'limbeck distill'. Give the comparison a folder of its own: --out."
+            )
         digest = _data_digest(comparison, data_root, download)
         rows, failures = Rows(folder), dict[str, str]()
         entries, shown = comparison.entries, time.monotonic()

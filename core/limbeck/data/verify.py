@@ -45,7 +45,7 @@ def verify(raw: RawData, facts: Mapping[str, Any]) -> Iterator[Finding]:
     """
     yield from _numbers(raw, facts)
     yield from _classes(raw)
-    yield _statistics(raw)
+    yield statistics_of(raw)
     yield from _duplicates(raw)
 
 
@@ -74,6 +74,10 @@ def _classes(raw: RawData) -> Iterator[Finding]:
         empty = [name for name, count in zip(raw.spec.class_names, counts, strict=True) if not count]
         for name in empty:
             yield Finding("wrong" if part == "training" else "note", "classes", f"'{name}' has no {part} images")
+        if part == "training":
+            alone = [name for name, count in zip(raw.spec.class_names, counts, strict=True) if count == 1]
+            for name in alone:
+                yield Finding("note", "classes", f"'{name}' has a single training image")
         if not empty:
             yield Finding("ok", "classes", f"each has {_range(counts)} {part} images")
 
@@ -83,7 +87,8 @@ def _range(counts: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _statistics(raw: RawData) -> Finding:
+def statistics_of(raw: RawData) -> Finding:
+    """Compare the mean and std that a data set states with those of its training images."""
     mean, std = channel_statistics(raw.train_images)
     stated, found = _numbers_of(raw.spec.mean, raw.spec.std), _numbers_of(mean, std)
     shift = max(abs(a - b) for a, b in zip(raw.spec.mean, mean, strict=True))

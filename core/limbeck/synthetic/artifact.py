@@ -76,6 +76,11 @@ def load(folder: Path) -> SyntheticSet:
     try:
         content = path.read_bytes()
     except OSError as error:
+        if (folder / "config.yaml").exists():
+            raise UsageError(
+                f"the run in {folder} is not finished, so it holds no set yet. "
+                f"Continue it: limbeck distill --resume {folder}"
+            ) from None
         raise UsageError(
             f"no synthetic set at {folder}: {path.name} cannot be read ({error.strerror}). "
             "Give the folder that 'limbeck distill --out' wrote."

@@ -221,3 +221,25 @@ def test_an_edited_manifest_is_noticed(refused, begun):
     status, line = refused("evaluate", begun, "--networks", 1)
     assert status == 1
     assert "states another checksum" in line
+
+
+def test_fewer_steps_than_were_taken_are_refused(refused, begun):
+    before = (begun / "config.yaml").read_text()
+    status, line = refused("distill", "--resume", begun, "--steps", 1)
+    assert status == 2 and "has taken" in line and "1 were asked for" in line
+    assert (begun / "config.yaml").read_text() == before
+
+
+@pytest.mark.parametrize("command", ["evaluate", "report"])
+def test_a_run_that_is_not_finished_says_how_to_continue_it(command, refused, begun):
+    for name in ("synthetic.safetensors", "manifest.json"):
+        (begun / name).unlink()
+    status, line = refused(command, begun)
+    assert status == 2 and f"limbeck distill --resume {begun}" in line
+
+
+def test_a_comparison_keeps_out_of_a_runs_folder(limbeck, begun):
+    before = sorted(path.name for path in begun.iterdir())
+    status, _, err = limbeck("compare", "--methods", "dm", "--profile", "small", "--out", begun)
+    assert status == 2 and "Give the comparison a folder of its own" in err
+    assert sorted(path.name for path in begun.iterdir()) == before

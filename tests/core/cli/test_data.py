@@ -39,7 +39,7 @@ def test_the_list_has_every_data_set_and_where_it_stands(limbeck, tmp_path):
     assert set(registry().names("datasets")) <= set(rows)
     assert rows["cifar10"] == ["3x32x32", "10", "50,000", "10,000", "present, 2.0 KiB"]
     assert rows["usps"][-1] == "incomplete" and rows["svhn"][-1] == "missing"
-    assert rows["digits"][-1] == "none needed" and rows["folder"][-1] == "yours: --set path=FOLDER"
+    assert rows["digits"][-1] == "none needed" and rows["folder"][-1] == "yours: --set data.path=FOLDER"
     assert f"Files are looked for in {tmp_path} " in out
 
 
@@ -141,8 +141,8 @@ def test_a_plugins_empty_class_is_wrong(limbeck, plugin):
     ("arguments", "said"),
     [
         (["digit"], "unknown dataset 'digit'. Did you mean 'digits'?"),
-        (["folder"], "option 'dataset.path' is required"),
-        (["digits", "--set", "size=3"], "unknown option 'dataset.size'"),
+        (["folder"], "option 'data.path' is required"),
+        (["digits", "--set", "size=3"], "unknown option 'data.size'"),
         (["digits", "--set", "size"], "--set 'size' is not"),
         ([], "Missing argument 'NAME'. Type 'limbeck data"),
     ],
@@ -154,7 +154,7 @@ def test_requests_that_cannot_be_carried_out_take_one_line(refused, command, arg
 
 def test_checks_are_of_whole_sets(refused):
     status, err = refused("data", "check", "digits", "--set", "imbalance=10")
-    assert status == 2 and "unknown option 'dataset.imbalance'" in err
+    assert status == 2 and "unknown option 'data.imbalance'" in err
 
 
 def test_a_sheet_that_cannot_be_written_takes_one_line(limbeck, tmp_path):
