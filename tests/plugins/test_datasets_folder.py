@@ -233,7 +233,7 @@ def test_empty_places_are_refused_by_name(tmp_path, photos, refused):
     refused(tmp_path / "empty", "has no folders in it; put the images of each class into one")
     refused(photos / "cat" / "0.png", "0.png is a file; give the folder")
     refused(tmp_path / "nowhere", "finds nothing at")
-    with pytest.raises(UsageError, match=r"'dataset.path' is required"):
+    with pytest.raises(UsageError, match=r"'data.path' is required"):
         load_dataset("folder")
 
 
@@ -254,7 +254,7 @@ def test_a_folder_that_may_not_be_read_is_named(photos, monkeypatch):
 
 @pytest.mark.parametrize(("option", "value"), [("size", 0), ("channels", 2), ("test_share", 1), ("sise", 8)])
 def test_options_out_of_range_are_refused(photos, option, value):
-    with pytest.raises(UsageError, match=f"'dataset.{option}'"):
+    with pytest.raises(UsageError, match=f"'data.{option}'"):
         load(photos, **{option: value})
 
 

@@ -118,7 +118,7 @@ def test_a_relative_path_is_looked_for_here_and_then_in_the_data_root(tmp_path, 
     assert load_dataset(ask, data_root=root).spec.shape == (1, 6, 5)
     with pytest.raises(DataError, match=r"nothing at other.npz, nor at .*root/other.npz"):
         load_dataset({"name": "tensors", "path": "other.npz"}, data_root=root)
-    with pytest.raises(UsageError, match=r"'dataset.path' is required"):
+    with pytest.raises(UsageError, match=r"'data.path' is required"):
         load_dataset("tensors")
 
 
