@@ -7,12 +7,10 @@ the learning rate falls to a tenth after floor(E / 2) + 2 of them, with a new op
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from limbeck.config import Spec
-from limbeck.evaluation import Protocol, Recipe
+from limbeck.evaluation import Protocol, Recipe, augmentation_of
 from limbeck.options import Options as OptionsBase
 
 EPOCHS, EPOCHS_AUGMENTED = 300, 1000
@@ -40,7 +38,7 @@ class DCProtocol(Protocol):
     def recipe(self, network: str, stored: Recipe | None) -> Recipe:
         """Return the published numbers with the set's own labels and formation."""
         options = self.options
-        augmentation = self._augmentation(stored)
+        augmentation = augmentation_of(self.options.augmentation, stored)
         epochs = options.epochs
         if epochs is None:
             epochs = EPOCHS if augmentation is None else EPOCHS_AUGMENTED
@@ -61,9 +59,3 @@ class DCProtocol(Protocol):
             protocol=self.name,
             **(stored.belongings() if stored else {}),
         )
-
-    def _augmentation(self, stored: Recipe | None) -> dict[str, Any] | None:
-        asked: Spec | None = self.options.augmentation
-        if asked is None:
-            return stored.augmentation if stored else None
-        return None if asked.name == "none" else asked.model_dump()

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from limbeck.config import Spec
-from limbeck.evaluation import Protocol, Recipe
+from limbeck.evaluation import Protocol, Recipe, augmentation_of
 from limbeck.options import Options as OptionsBase
 
 TEMPERATURE = 20.0
@@ -74,13 +74,7 @@ class SoftLabelProtocol(Protocol):
             batch_size=options.batch_size,
             evaluate_every=options.evaluate_every,
             selection="best",
-            augmentation=self._augmentation(stored),
+            augmentation=augmentation_of(self.options.augmentation, stored),
             protocol=self.name,
             **{**kept, "labels": labels},
         )
-
-    def _augmentation(self, stored: Recipe | None) -> dict[str, Any] | None:
-        asked: Spec | None = self.options.augmentation
-        if asked is None:
-            return stored.augmentation if stored else None
-        return None if asked.name == "none" else asked.model_dump()
