@@ -148,6 +148,7 @@ class Loop:
 
     def _gradients(self, batches: StepBatches, state: State, step: StepContext, groups: Sequence[int]) -> Tensor:
         """Leave the gradients of some groups and return their loss."""
+        self.parts.matcher.begin(step)
         return self.parts.engine.accumulate(batches, state, step, groups)
 
     def _in_memory(self, work: Callable[[], T], state: State) -> T:

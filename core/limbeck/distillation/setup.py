@@ -103,8 +103,8 @@ def set_up(
         config: the run.
         data: real images, on the run's device.
         plan: reused when a run is resumed; made when None.
-        cache: where a selector keeps what outlives the run.
-        on_epoch: told while a selector trains a network.
+        cache: where selectors and network sources keep what outlives the run.
+        on_epoch: told while one of them trains a network.
 
     Raises:
         UsageError: unknown names or options, or parts that do not fit each other.
@@ -140,6 +140,8 @@ def set_up(
             projector,
             augmentation,
             lambda: parts.plan.chunks.training,
+            cache,
+            on_epoch,
         )
     )
     return parts
@@ -265,6 +267,7 @@ def _trial(parts: Parts, *, advance: bool = False) -> None:
     source, matcher = _copied(parts.source.state_dict()), _copied(parts.matcher.state_dict())
     step = StepContext(0, 0, parts.source.num_outer, 0)
     state = parts.source.state(step)
+    parts.matcher.begin(step)
     parts.engine.accumulate(parts.batches(), state, step, parts.parameters.groups)
     if advance:
         parts.source.advance(step)

@@ -123,6 +123,10 @@ class Matcher(Component, ABC):
         """Get ready for a run; called once, before the first step and before ``load_state_dict``."""
         return
 
+    def begin(self, step: StepContext) -> None:
+        """Draw what real and synthetic signals of one update share; called once before each of them."""
+        return
+
     def parameters(self) -> dict[str, Tensor]:
         """Return tensors that are minimised together with the images, by name."""
         return {}

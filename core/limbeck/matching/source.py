@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor
 
@@ -31,6 +32,8 @@ class SourceContext:
         labels: the label projector that labels those images.
         augmentation: what inner training applies to single images, or None.
         chunk: returns the images a pass that training may take now, or None where whole batches may.
+        cache: folder for what outlives the run, or None.
+        on_epoch: told of finished and of all epochs while networks are trained before the first step, or None.
     """
 
     network: FunctionalNetwork
@@ -41,12 +44,19 @@ class SourceContext:
     labels: LabelProjector | None
     augmentation: Augmentation | None
     chunk: Callable[[], int | None] = lambda: None
+    cache: Path | None = None
+    on_epoch: Callable[[int, int], None] | None = None
 
 
 class NetworkSource(Component, ABC):
-    """Supplies the weights of every step and moves them between steps."""
+    """Supplies the weights of every step and moves them between steps.
+
+    Attributes:
+        seconds: what getting ready took where that is more than a moment, now or when its results were kept.
+    """
 
     context: SourceContext
+    seconds: float = 0.0
 
     def prepare(self, context: SourceContext) -> None:
         """Get ready for a run; called once, before the first step and before ``load_state_dict``."""
