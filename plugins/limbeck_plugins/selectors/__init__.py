@@ -38,3 +38,9 @@ def register_selectors(register: Register) -> None:
         summary="the images that a network in training forgets most often",
         paper="arXiv:1812.05159",
     )
+    register(
+        "patches",
+        "limbeck_plugins.selectors.patches:Patches",
+        summary="crops of real images that a trained observer classifies with the least loss, tiled into images",
+        paper="arXiv:2312.03526",
+    )
