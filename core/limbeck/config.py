@@ -110,7 +110,24 @@ class OptimiserSection(Options):
     momentum: float = Field(0.5, ge=0, lt=1, description="momentum of sgd")
     order: Literal["joint", "groupwise"] = Field("joint", description="one update for all groups, or one a group")
     clamp: bool = Field(False, description="keep images inside the range of real ones after every update")
+    space: Literal["unit"] | None = Field(
+        None, description="what lr_img moves: pixels in [0, 1] with 'unit', else what networks see of them"
+    )
+    plateau: int | None = Field(
+        None, ge=1, description="halve lr_img when the loss has not fallen for more than this many steps"
+    )
     ema: float | None = Field(None, gt=0, lt=1, description="decay of a moving average that becomes the result")
+
+
+class TermSection(Options):
+    """A second objective, looked at through networks of its own."""
+
+    matcher: Spec = Field(description="what it compares, a registered matcher")
+    source: Spec = Field(description="which network it looks through")
+    weight: float = Field(1.0, gt=0, description="what its gradients are multiplied by")
+    update: Literal["together", "own"] = Field(
+        "together", description="moves images together with the matcher, or in an update of its own after that"
+    )
 
 
 class BudgetSection(Options):
@@ -187,6 +204,7 @@ class RunConfig(Options):
     source: Spec | None = None
     init: InitSection = InitSection.model_validate({})
     matcher: Spec | None = None
+    terms: tuple[TermSection, ...] | None = Field(None, description="further objectives beside the matcher")
     selector: Spec | None = None
     formation: Spec = Spec(name="identity")
     augmentation: Spec | None = None

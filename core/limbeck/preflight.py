@@ -36,6 +36,8 @@ def check_names(config: RunConfig, recipe: Recipe, data: Any = None) -> None:
         ("augmentations", recipe.augmentation),
         ("executors", config.execution.executor),
         *(("observers", observer) for observer in config.observers),
+        *(("matchers", term.matcher) for term in config.terms or ()),
+        *(("network_sources", term.source) for term in config.terms or ()),
     ]
     if data is None:
         check_data(config.data)

@@ -240,7 +240,7 @@ def _prepare(
         fit_to_memory(parts)
     cost = None
     if folder is not None and kept.start is None:
-        images = {"images": parts.parameters.images.detach().cpu(), "group": parts.parameters.group.cpu()}
+        images = {"images": parts.parameters.normalised.cpu(), "group": parts.parameters.group.cpu()}
         write_atomic(folder / INITIAL, checkpoint.sealed("", images))
         cost = estimate(parts)
     if folder is not None:

@@ -77,3 +77,35 @@ class StepBatches:
         if self._augmentation is None or self._draw is None:
             return images
         return self._augmentation.apply(images, self._draw.rows(torch.tensor([group])))
+
+
+class Weighted:
+    """Batches whose gradients count ``weight`` times.
+
+    Args:
+        batches: where images come from.
+        weight: the factor.
+    """
+
+    def __init__(self, batches: StepBatches, weight: float) -> None:
+        self._batches, self._weight = batches, weight
+
+    def real(self, group: int) -> tuple[Tensor, Tensor]:
+        """Return a real batch of one group: images [B, ch, h, w] and labels [B]."""
+        return self._batches.real(group)
+
+    def synthetic(self, group: int) -> tuple[Tensor, Tensor]:
+        """Return one group's training images [m, ch, h, w] and labels, whose gradients will be scaled."""
+        images, labels = self._batches.synthetic(group)
+        return self._scaled(images), self._scaled(labels)
+
+    def calibration(self, per_group: int) -> Tensor:
+        """Return ``per_group`` real images of every group [n, ch, h, w]."""
+        return self._batches.calibration(per_group)
+
+    def _scaled(self, tensor: Tensor) -> Tensor:
+        if not tensor.requires_grad:
+            return tensor
+        view = tensor.view_as(tensor)
+        view.register_hook(lambda gradient: gradient * self._weight)  # type: ignore[no-untyped-call]
+        return view

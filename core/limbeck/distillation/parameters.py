@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from limbeck.config import OptimiserSection
+from limbeck.data import DataSpec
+from limbeck.distillation.plateau import Plateau
 from limbeck.matching import Matcher
 from limbeck.synthetic import Formation, LabelProjector
 from limbeck.synthetic.sets import LabelKind
@@ -22,39 +24,54 @@ class SyntheticParameters:
         images: normalised [n, ch, h, w], groups one after another.
         labels: class ids [n] or soft labels [n, C].
         group: int64 [n], ascending.
+        spec: how images are normalised.
+        section: how they move.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, group: Tensor, *, num_groups: int) -> None:
-        self.images = images.detach().clone().requires_grad_()
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        group: Tensor,
+        *,
+        num_groups: int,
+        spec: DataSpec,
+        section: OptimiserSection,
+    ) -> None:
+        self._spec, self._section = spec, section
+        start = images.detach().clone() if section.space is None else spec.denormalise(images.detach())
+        self.images = start.requires_grad_()
         self.labels, self.group = labels, group
         counts = torch.bincount(group, minlength=num_groups).tolist()
         ends = torch.tensor(counts).cumsum(0).tolist()
         self.rows = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
         self.groups = [index for index, count in enumerate(counts) if count]
         self.average: Tensor | None = None
+        self.plateau: Plateau | None = None
 
-    def make_optimiser(
-        self, section: OptimiserSection, projector: LabelProjector, formation: Formation, matcher: Matcher
-    ) -> None:
+    def make_optimiser(self, projector: LabelProjector, formation: Formation, matchers: Sequence[Matcher]) -> None:
         """Collect everything learned, each kind at its own rate."""
-        self._section = section
+        section = self._section
         learned: list[tuple[Mapping[str, Tensor], float]] = [
             ({"images": self.images}, section.lr_img),
             (projector.parameters(), section.lr_label),
             (formation.parameters(), section.lr_img),
-            (matcher.parameters(), section.lr_matcher),
-            (matcher.adversary(), section.lr_adversary),
+            *((matcher.parameters(), section.lr_matcher) for matcher in matchers),
+            *((matcher.adversary(), section.lr_adversary) for matcher in matchers),
         ]
         groups = [{"params": list(tensors.values()), "lr": lr} for tensors, lr in learned if tensors]
         extra = {"momentum": section.momentum} if section.name == "sgd" else {}
         self.optimiser: torch.optim.Optimizer = OPTIMISERS[section.name](groups, **extra)
         if section.ema is not None:
             self.average = self.images.detach().clone()
+        if section.plateau is not None:
+            self.plateau = Plateau(self.optimiser.param_groups[0], section.plateau, self.images)
 
     def of_group(self, group: int) -> Tensor:
-        """Return a group's images as a leaf of its own, whose gradient is added to that of all images.
+        """Return a group's normalised images, whose gradient is added to that of all images.
 
-        The gradient of a slice would have the size of all images, once for every group.
+        They come from a leaf of their own: the gradient of a slice would have the size of all images, once for every
+        group.
         """
         rows, images = self.rows[group], self.images
         leaf = images.detach()[rows].requires_grad_()
@@ -67,19 +84,16 @@ class SyntheticParameters:
             part.grad = None
 
         leaf.register_post_accumulate_grad_hook(add)  # type: ignore[no-untyped-call]
-        return leaf
+        return self._normalised(leaf)
 
-    def move(self, clamp: Callable[[Tensor], Tensor]) -> None:
-        """Apply the gradients left on everything learned, then clear them.
-
-        Args:
-            clamp: returns images [n, ch, h, w] with their pixels brought into the range of real ones.
-        """
+    def move(self) -> None:
+        """Apply the gradients left on everything learned, then clear them."""
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         if self._section.clamp:
             with torch.no_grad():
-                self.images.copy_(clamp(self.images))
+                images = self.images
+                images.copy_(self._spec.clamp(images) if self._section.space is None else images.clamp(0, 1))
 
     def update_average(self) -> None:
         """Move the running average of the images, once a step."""
@@ -99,15 +113,22 @@ class SyntheticParameters:
         return "probabilities" if self.labels.is_floating_point() else "hard"
 
     @property
+    def normalised(self) -> Tensor:
+        """The images as they now are, as networks see them, [n, ch, h, w]."""
+        return self._normalised(self.images.detach())
+
+    @property
     def result(self) -> Tensor:
-        """The images the run stands for: their average where one is kept."""
-        return self.images.detach() if self.average is None else self.average
+        """The normalised images the run stands for, [n, ch, h, w]: their average where one is kept."""
+        return self.normalised if self.average is None else self._normalised(self.average)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return images, average, every other learned tensor and the optimiser's state."""
         state = {"images": self.images.detach()}
         if self.average is not None:
             state["average"] = self.average
+        if self.plateau is not None:
+            state["plateau"] = self.plateau.state
         for index, tensor in enumerate(self._others()):
             state[f"learned.{index}"] = tensor.detach()
         for index, values in self.optimiser.state_dict()["state"].items():
@@ -131,6 +152,11 @@ class SyntheticParameters:
                 restored.setdefault(int(place), {})[key] = value
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": restored, "param_groups": groups})
+        if self.plateau is not None:
+            self.plateau.restore(self.optimiser.param_groups[0], state["plateau"])
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return images if self._section.space is None else self._spec.normalise(images)
 
     def _others(self) -> list[Tensor]:
         return [tensor for group in self.optimiser.param_groups for tensor in group["params"]][1:]

@@ -92,7 +92,10 @@ def distilled_set(
         spec=parts.data.spec,
         storage=config.storage,
         recipe=recipe_of(config).to_dict(),
-        provenance=_provenance(config, steps, seconds, growth),
+        provenance={
+            **_provenance(config, steps, seconds, growth),
+            "features_seconds": round(sum(term.source.seconds for term in parts.terms), 3),
+        },
         component_state={**_projector_state(parts.projector), **formed},
     )
 
@@ -108,6 +111,7 @@ def _provenance(config: RunConfig, steps: int, seconds: float, growth: int | Non
         ("formations", config.formation.name),
         ("networks", config.network),
         *([("matchers", config.matcher.name)] if config.matcher else []),
+        *(("matchers", term.matcher.name) for term in config.terms or ()),
         *([("selectors", config.selector.name)] if config.selector else []),
         *([("augmentations", config.augmentation.name)] if config.augmentation else []),
         *([("augmentations", trained_with["name"])] if trained_with else []),

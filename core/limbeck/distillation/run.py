@@ -17,19 +17,17 @@ from torch import Tensor
 
 from limbeck.config import BudgetSection
 from limbeck.distillation import checkpoint
-from limbeck.distillation.batches import StepBatches
 from limbeck.distillation.log import LossLog
-from limbeck.distillation.setup import Parts
+from limbeck.distillation.setup import Parts, Term
 from limbeck.errors import DivergenceError, LimbeckError
 from limbeck.events import CheckpointInfo
 from limbeck.execution.memory import PeakGrowth
 from limbeck.lifecycle import Lifecycle
-from limbeck.matching import StepContext
 from limbeck.networks import State
 
 T = TypeVar("T")
 
-LEARNED = ("parameters.", "source.", "projector.")
+LEARNED = ("parameters.", "source.", "projector.", "terms.")
 """What a checkpoint never holds in numbers that are not finite."""
 
 
@@ -97,8 +95,9 @@ class Loop:
         parts, device = self.parts, self.parts.network.device
         placed = {k: v if k.startswith("generators.") else v.to(device) for k, v in tensors.items()}
         parts.parameters.load_state_dict(checkpoint.split(placed, "parameters"))
-        parts.source.load_state_dict(checkpoint.split(placed, "source"))
-        parts.matcher.load_state_dict(checkpoint.split(placed, "matcher"))
+        for prefix, term in named_terms(parts):
+            term.source.load_state_dict(checkpoint.split(placed, f"{prefix}source"))
+            term.matcher.load_state_dict(checkpoint.split(placed, f"{prefix}matcher"))
         parts.generators.load_state_dict(checkpoint.split(placed, "generators"))
         self.step, self.seconds, self.growth = position.step, position.seconds, position.growth
         self._kept = position.step
@@ -128,34 +127,37 @@ class Loop:
         self._save()
 
     def _update(self) -> Tensor:
-        """One update of the synthetic set."""
+        """One step: an update of the synthetic set by the matcher, and by each term that has one of its own."""
         parts = self.parts
-        outer = parts.source.num_outer
-        step = StepContext(self.step // outer, self.step % outer, outer, self.step)
-        state = parts.source.state(step)
-        batches = parts.batches()
-        groups = parts.parameters.groups
-        joint = parts.config.optimiser.order == "joint"
-        losses = []
-        for part in [groups] if joint else [[group] for group in groups]:
-            losses.append(self._in_memory(partial(self._gradients, batches, state, step, part), state))
-            parts.parameters.move(parts.data.spec.clamp)
+        losses = [loss for terms in parts.updates for loss in self._moved(terms)]
         parts.parameters.update_average()
         if parts.headroom is not None:
             parts.headroom.keep()
-        self._in_memory(lambda: parts.source.advance(step), state)
-        return torch.stack(losses).sum()
+        for term in parts.terms:
+            self._in_memory(partial(term.source.advance, term.at(self.step)), {})
+        loss = torch.stack(losses).sum()
+        if parts.parameters.plateau is not None:
+            parts.parameters.plateau.observe(loss, self.step)
+        return loss
 
-    def _gradients(self, batches: StepBatches, state: State, step: StepContext, groups: Sequence[int]) -> Tensor:
-        """Leave the gradients of some groups and return their loss."""
-        self.parts.matcher.begin(step)
-        return self.parts.engine.accumulate(batches, state, step, groups)
+    def _moved(self, terms: Sequence[Term]) -> list[Tensor]:
+        """Move the synthetic set by some terms together, in one update or group by group, and return their losses."""
+        parts = self.parts
+        looks = [(term, term.at(self.step), term.source.state(term.at(self.step))) for term in terms]
+        batches, groups = parts.batches(), parts.parameters.groups
+        joint = parts.config.optimiser.order == "joint"
+        losses = []
+        for part in [groups] if joint else [[group] for group in groups]:
+            for term, step, state in looks:
+                losses.append(self._in_memory(partial(term.accumulate, batches, state, step, part), state))
+            parts.parameters.move()
+        return losses
 
     def _in_memory(self, work: Callable[[], T], state: State) -> T:
         """Do a piece of a step; out of memory halves the chunk and does it again, from the same random numbers."""
         parts = self.parts
         before = parts.generators.state_dict()
-        buffers = {name: state[name].clone() for name in parts.network.buffer_names}
+        buffers = {name: state[name].clone() for name in parts.network.buffer_names if name in state}
         while True:
             try:
                 return work()
@@ -218,11 +220,12 @@ class Loop:
         parts = self.parts
         tensors = {
             **checkpoint.join("parameters", parts.parameters.state_dict()),
-            **checkpoint.join("source", parts.source.state_dict()),
-            **checkpoint.join("matcher", parts.matcher.state_dict()),
             **checkpoint.join("projector", parts.projector.state_dict()),
             **checkpoint.join("generators", parts.generators.state_dict()),
         }
+        for prefix, term in named_terms(parts):
+            tensors |= checkpoint.join(f"{prefix}source", term.source.state_dict())
+            tensors |= checkpoint.join(f"{prefix}matcher", term.matcher.state_dict())
         for name, tensor in tensors.items():
             if name.startswith(LEARNED) and not torch.isfinite(tensor).all():
                 raise DivergenceError(f"'{name}' stopped being finite by step {self.step - 1}. {self._hint()}")
@@ -285,6 +288,11 @@ def distil(
         loop.restore(*start)
     loop.run()
     return loop
+
+
+def named_terms(parts: Parts) -> list[tuple[str, Term]]:
+    """Return every term with what the names of its tensors begin with in a checkpoint: nothing for the matcher's."""
+    return [("" if place == 0 else f"terms.{place}.", term) for place, term in enumerate(parts.terms)]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,9 @@ import torch
 from torch import Tensor
 
 from limbeck.augment import Augmentation
-from limbeck.config import RunConfig, Spec
+from limbeck.config import RunConfig, Spec, TermSection
 from limbeck.data import DataSet
-from limbeck.distillation.batches import StepBatches
+from limbeck.distillation.batches import StepBatches, Weighted
 from limbeck.distillation.parameters import SyntheticParameters
 from limbeck.distillation.start import OnEpoch, starting_images
 from limbeck.errors import LimbeckError, PluginError, UsageError
@@ -22,7 +23,7 @@ from limbeck.execution.device import resolve_device
 from limbeck.execution.memory import AIM, Headroom, format_bytes, largest_chunk, parse_bytes, peak_growth
 from limbeck.execution.plan import STACKED_IMAGES, Plan, comfortable_chunk
 from limbeck.matching import Chunks, Engine, Matcher, MatcherContext, NetworkSource, SourceContext, StepContext
-from limbeck.networks import FunctionalNetwork, build_network
+from limbeck.networks import FunctionalNetwork, State, build_network
 from limbeck.plugins import registry
 from limbeck.seeding import Generators, derive_seed
 from limbeck.synthetic import Formation, LabelProjector, ProjectorContext
@@ -30,27 +31,78 @@ from limbeck.training import TrainData
 
 
 @dataclass
+class Term:
+    """An objective of a run: what is compared, and which networks it is looked at through.
+
+    Attributes:
+        matcher: what is compared.
+        source: supplies and moves the networks.
+        engine: computes gradients under the run's plan.
+        weight: what the gradients are multiplied by.
+        is_own_update: whether images move by it alone, after the terms before it, or together with those.
+    """
+
+    matcher: Matcher
+    source: NetworkSource
+    engine: Engine
+    weight: float = 1.0
+    is_own_update: bool = True
+
+    def at(self, step: int) -> StepContext:
+        """Return where this term's networks stand at a step of the run."""
+        outer = self.source.num_outer
+        return StepContext(step // outer, step % outer, outer, step)
+
+    def accumulate(self, batches: StepBatches, state: State, step: StepContext, groups: Sequence[int]) -> Tensor:
+        """Leave the gradients of some groups on what is learned and return the loss, a scalar."""
+        self.matcher.begin(step)
+        if self.weight == 1:
+            return self.engine.accumulate(batches, state, step, groups)
+        return self.weight * self.engine.accumulate(Weighted(batches, self.weight), state, step, groups)
+
+
+@dataclass
 class Parts:
-    """Everything a run consists of."""
+    """Everything a run consists of; the first of its terms is the method's matcher."""
 
     config: RunConfig
     data: DataSet
     network: FunctionalNetwork
-    source: NetworkSource
-    matcher: Matcher
+    terms: list[Term]
     formation: Formation
     projector: LabelProjector
     augmentation: Augmentation | None
     parameters: SyntheticParameters
     generators: Generators
     plan: Plan
-    engine: Engine
     headroom: Headroom | None = None
+
+    @property
+    def matcher(self) -> Matcher:
+        """What the method compares."""
+        return self.terms[0].matcher
+
+    @property
+    def source(self) -> NetworkSource:
+        """The networks the matcher looks through, which give the run its iterations."""
+        return self.terms[0].source
+
+    @property
+    def updates(self) -> list[list[Term]]:
+        """The terms that move images together, in the order of the updates of a step."""
+        found: list[list[Term]] = []
+        for term in self.terms:
+            if term.is_own_update:
+                found.append([term])
+            else:
+                found[0].append(term)
+        return found
 
     def use(self, plan: Plan) -> None:
         """Go on under another plan."""
         self.plan = plan
-        self.engine = type(self.matcher).engine(self.matcher, self.network, plan.chunks)
+        for term in self.terms:
+            term.engine = type(term.matcher).engine(term.matcher, self.network, plan.chunks)
 
     def keep_headroom(self) -> None:
         """Measure growth from now on, where there is a budget of the process's own memory."""
@@ -74,7 +126,7 @@ class Parts:
         """Return the synthetic set as a student would train on it now."""
         parameters = self.parameters
         with torch.no_grad():
-            images, stored = self.formation.formed(parameters.images.detach(), parameters.group, "inner")
+            images, stored = self.formation.formed(parameters.normalised, parameters.group, "inner")
         return TrainData(images, parameters.labels[stored], stored)
 
 
@@ -109,42 +161,54 @@ def set_up(
     Raises:
         UsageError: unknown names or options, or parts that do not fit each other.
     """
-    if config.matcher is None or config.source is None:
-        raise UsageError("nothing to distil: this configuration has no matcher.")
     device = resolve_device(config.execution.device)
     generators = Generators(config.seed, device)
     network = build_network(config.network, data.spec, device)
-    matcher = _create("matchers", config.matcher, Matcher)
-    source = _create("network_sources", config.source, NetworkSource)
     formation = _create("formations", config.formation, Formation)
     projector = _create("label_projectors", config.labels, LabelProjector)
     augmentation = None
     if config.augmentation is not None:
         augmentation = _create("augmentations", config.augmentation, Augmentation).for_data(data.spec)
     images, labels, group = starting_images(config, data.train, generators, cache, on_epoch)
-    parameters = SyntheticParameters(images, labels, group, num_groups=data.train.num_groups)
-    groups = len(parameters.groups)
-    matcher.prepare(MatcherContext(network, data.spec.num_classes, groups, generators.match))
+    parameters = SyntheticParameters(
+        images, labels, group, num_groups=data.train.num_groups, spec=data.spec, section=config.optimiser
+    )
     plan = plan or first_plan(config, network, device)
-    engine = type(matcher).engine(matcher, network, plan.chunks)
-    parts = Parts(
-        config, data, network, source, matcher, formation, projector, augmentation, parameters, generators, plan, engine
-    )
-    source.prepare(
-        SourceContext(
-            network,
-            config.ipc,
-            generators,
-            data.train,
-            parts.training_set,
-            projector,
-            augmentation,
-            lambda: parts.plan.chunks.training,
-            cache,
-            on_epoch,
+    context = MatcherContext(network, data.spec.num_classes, len(parameters.groups), generators.match)
+    terms = [_term(section, context, plan) for section in _objectives(config)]
+    parts = Parts(config, data, network, terms, formation, projector, augmentation, parameters, generators, plan)
+    for term in terms:
+        term.source.prepare(
+            SourceContext(
+                network,
+                config.ipc,
+                generators,
+                data.train,
+                parts.training_set,
+                projector,
+                augmentation,
+                lambda: parts.plan.chunks.training,
+                cache,
+                on_epoch,
+            )
         )
-    )
     return parts
+
+
+def _objectives(config: RunConfig) -> list[TermSection]:
+    """Return the sections of all terms, the matcher's own first."""
+    if config.matcher is None or config.source is None:
+        raise UsageError("nothing to distil: this configuration has no matcher.")
+    own = TermSection.model_validate({"matcher": config.matcher, "source": config.source, "update": "own"})
+    return [own, *(config.terms or ())]
+
+
+def _term(section: TermSection, context: MatcherContext, plan: Plan) -> Term:
+    matcher = _create("matchers", section.matcher, Matcher)
+    source = _create("network_sources", section.source, NetworkSource)
+    matcher.prepare(context)
+    engine = type(matcher).engine(matcher, context.network, plan.chunks)
+    return Term(matcher, source, engine, section.weight, section.update == "own")
 
 
 def prepare_labels(parts: Parts) -> None:
@@ -154,7 +218,7 @@ def prepare_labels(parts: Parts) -> None:
     """
     parameters = parts.parameters
     parts.projector.prepare(label_context(parts.config, parts.data, parameters.labels, parameters.label_kind))
-    parameters.make_optimiser(parts.config.optimiser, parts.projector, parts.formation, parts.matcher)
+    parameters.make_optimiser(parts.projector, parts.formation, [term.matcher for term in parts.terms])
     parts.keep_headroom()
 
 
@@ -264,15 +328,16 @@ def estimate(parts: Parts) -> Estimate:
 def _trial(parts: Parts, *, advance: bool = False) -> None:
     """One step with throw-away random numbers, whose gradients are thrown away too."""
     before = parts.generators.state_dict()
-    source, matcher = _copied(parts.source.state_dict()), _copied(parts.matcher.state_dict())
-    step = StepContext(0, 0, parts.source.num_outer, 0)
-    state = parts.source.state(step)
-    parts.matcher.begin(step)
-    parts.engine.accumulate(parts.batches(), state, step, parts.parameters.groups)
-    if advance:
-        parts.source.advance(step)
-    parts.source.load_state_dict(source)
-    parts.matcher.load_state_dict(matcher)
+    kept = [(term, _copied(term.source.state_dict()), _copied(term.matcher.state_dict())) for term in parts.terms]
+    for term in parts.terms:
+        step = term.at(0)
+        state = term.source.state(step)
+        term.accumulate(parts.batches(), state, step, parts.parameters.groups)
+        if advance:
+            term.source.advance(step)
+    for term, source, matcher in kept:
+        term.source.load_state_dict(source)
+        term.matcher.load_state_dict(matcher)
     parts.parameters.optimiser.zero_grad(set_to_none=True)
     parts.generators.load_state_dict(before)
     if parts.network.device.type == "cuda":

@@ -4,6 +4,7 @@ from limbeck.matching.base import Batches, Chunks, Engine, Matcher, MatcherConte
 from limbeck.matching.feature import FeatureMatcher
 from limbeck.matching.gradient import GradientMatcher
 from limbeck.matching.source import NetworkSource, SourceContext
+from limbeck.matching.teacher import Teacher, TeacherMatcher
 
 __all__ = [
     "Batches",
@@ -16,4 +17,6 @@ __all__ = [
     "NetworkSource",
     "SourceContext",
     "StepContext",
+    "Teacher",
+    "TeacherMatcher",
 ]

@@ -23,3 +23,9 @@ def register_matchers(register: Register) -> None:
         paper="arXiv:2110.04181",
         method="dm",
     )
+    register(
+        "cross_entropy",
+        "limbeck_plugins.matchers.cross_entropy:CrossEntropy",
+        summary="what trained networks make of synthetic images against their labels; a term beside another matcher",
+        paper="arXiv:2502.20653",
+    )
