@@ -11,7 +11,7 @@ from torch import Tensor
 from limbeck.config import RunConfig
 from limbeck.data import DataSet
 from limbeck.distillation.setup import Parts, label_context
-from limbeck.distillation.start import OnEpoch, make_selector
+from limbeck.distillation.start import OnEpoch, choose, formation_of, make_selector
 from limbeck.errors import UsageError
 from limbeck.evaluation import Protocol, Recipe
 from limbeck.execution.memory import PeakGrowth
@@ -52,9 +52,9 @@ def selected_set(
     spec = config.selector
     if spec is None:
         raise UsageError("nothing to do: this configuration has neither a matcher nor a selector.")
-    selector = make_selector(spec, cache, on_epoch)
+    selector, formation = make_selector(spec, cache, on_epoch), formation_of(config, data.spec)
     memory, started = PeakGrowth(data.train.device), time.perf_counter()
-    chosen = selector.select(data.train, config.ipc, Generators(config.seed, data.train.device).init)
+    chosen = choose(selector, config.ipc, data.train, Generators(config.seed, data.train.device).init, formation)
     spent, growth = time.perf_counter() - started + chosen.spared, memory.bytes
     kind: LabelKind = "probabilities" if chosen.labels.is_floating_point() else "hard"
     projector: LabelProjector = registry().create("label_projectors", config.labels.model_dump())

@@ -164,12 +164,12 @@ def set_up(
     device = resolve_device(config.execution.device)
     generators = Generators(config.seed, device)
     network = build_network(config.network, data.spec, device)
-    formation = _create("formations", config.formation, Formation)
+    formation = _create("formations", config.formation, Formation).for_data(data.spec)
     projector = _create("label_projectors", config.labels, LabelProjector)
     augmentation = None
     if config.augmentation is not None:
         augmentation = _create("augmentations", config.augmentation, Augmentation).for_data(data.spec)
-    images, labels, group = starting_images(config, data.train, generators, cache, on_epoch)
+    images, labels, group = starting_images(config, data.train, generators, cache, on_epoch, formation)
     parameters = SyntheticParameters(
         images, labels, group, num_groups=data.train.num_groups, spec=data.spec, section=config.optimiser
     )

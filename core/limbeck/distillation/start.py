@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from limbeck.config import RunConfig, Spec
-from limbeck.data import RealData
-from limbeck.data.selector import Selector
+from limbeck.data import DataSpec, RealData
+from limbeck.data.selector import Selection, Selector, take
 from limbeck.errors import DataError, UsageError
 from limbeck.plugins import registry
 from limbeck.seeding import Generators
-from limbeck.synthetic import SyntheticSet
+from limbeck.synthetic import Formation, SyntheticSet
 
 Start = tuple[Tensor, Tensor, Tensor]
 """Images normalised [n, ch, h, w], labels [n] or [n, C], groups [n] ascending."""
@@ -30,6 +31,7 @@ def starting_images(
     generators: Generators,
     cache: Path | None = None,
     on_epoch: OnEpoch | None = None,
+    formation: Formation | None = None,
 ) -> Start:
     """Return the images, labels and groups a run starts from.
 
@@ -37,22 +39,48 @@ def starting_images(
         config: the run.
         real: the real training images.
         generators: the run's; ``init`` is moved.
+        formation: of the run, ready for the data; the one ``config`` names when None.
         cache: where a selector keeps what outlives the run.
         on_epoch: told while a selector trains a network.
 
     Raises:
-        DataError: a class has fewer images than ipc.
+        DataError: a class has fewer images than are needed.
         UsageError: a starting set of another shape.
     """
     if config.init.origin == "noise":
         return _noise(config.ipc, real, generators)
     if config.init.origin == "file":
         return _from_file(config, real)
+    formation = formation or formation_of(config, real.spec)
     spec = config.init.selector
     if config.init.origin == "selector" and spec is not None:
-        chosen = make_selector(spec, cache, on_epoch).select(real, config.ipc, generators.init)
-        return chosen.images, chosen.labels, chosen.group
-    return _real(config.ipc, real, generators)
+        chosen = choose(make_selector(spec, cache, on_epoch), config.ipc, real, generators.init, formation)
+    else:
+        chosen = _compose(_real(config.ipc, real, generators, formation), formation)
+    return chosen.images, chosen.labels, chosen.group
+
+
+def formation_of(config: RunConfig, spec: DataSpec) -> Formation:
+    """Return the formation a configuration names, ready for images of one data set.
+
+    Raises:
+        UsageError: it cannot be used there.
+    """
+    formation: Formation = registry().create("formations", config.formation.model_dump())
+    return formation.for_data(spec)
+
+
+def choose(
+    selector: Selector, ipc: int, real: RealData, generator: torch.Generator, formation: Formation
+) -> Selection:
+    """Return ``ipc`` images of every group, composed of as many chosen ones as the formation starts from.
+
+    Raises:
+        DataError: a group has fewer images than that.
+    """
+    if formation.starts_from > 1:
+        _check_sizes(ipc, real, formation, "Lower --ipc, or the formation's factor.")
+    return _compose(selector.select(real, ipc * formation.starts_from, generator), formation)
 
 
 def make_selector(spec: Spec, cache: Path | None, on_epoch: OnEpoch | None) -> Selector:
@@ -62,15 +90,42 @@ def make_selector(spec: Spec, cache: Path | None, on_epoch: OnEpoch | None) -> S
     return selector
 
 
-def _real(ipc: int, real: RealData, generators: Generators) -> Start:
-    short = [group for group, size in enumerate(real.group_sizes) if size < ipc]
+def _real(ipc: int, real: RealData, generators: Generators, formation: Formation) -> Selection:
+    _check_sizes(ipc, real, formation, "Lower --ipc, or type --set init.from=noise.")
+    wanted = ipc * formation.starts_from
+    index = torch.cat([real.sample(group, wanted, generators.init) for group in range(real.num_groups)])
+    return take(real, index)
+
+
+def _check_sizes(ipc: int, real: RealData, formation: Formation, advice: str) -> None:
+    """Refuse to start from more images of a group than it has."""
+    wanted = ipc * formation.starts_from
+    short = [group for group, size in enumerate(real.group_sizes) if size < wanted]
     if short:
+        more = f" ({wanted}, {formation.starts_from} for each with formation '{formation.name}')"
         raise DataError(
-            f"--ipc {ipc} asks for more images than class {short[0]} of '{real.spec.name}' has "
-            f"({real.group_sizes[short[0]]}). Lower --ipc, or type --set init.from=noise."
+            f"--ipc {ipc} asks for more images{more if wanted > ipc else ''} than class {short[0]} of "
+            f"'{real.spec.name}' has ({real.group_sizes[short[0]]}). {advice}"
         )
-    index = torch.cat([real.sample(group, ipc, generators.init) for group in range(real.num_groups)])
-    return real.take(index), real.labels[index], real.group[index]
+
+
+def _compose(chosen: Selection, formation: Formation) -> Selection:
+    """Make one stored image of every ``formation.starts_from`` chosen ones; soft labels are averaged."""
+    each = formation.starts_from
+    if each == 1:
+        return chosen
+    labels = chosen.labels.unflatten(0, (-1, each))
+    if labels.is_floating_point():
+        labels = labels.mean(1)
+    elif bool((labels == labels[:, :1]).all()):
+        labels = labels[:, 0]
+    else:
+        raise DataError(
+            f"formation '{formation.name}' makes one image of {each} real ones, and a group holds images of several "
+            "classes. Use groups of one class each, or start from noise: --set init.from=noise"
+        )
+    images = formation.compose(chosen.images.unflatten(0, (-1, each)))
+    return replace(chosen, images=images, labels=labels, group=chosen.group[::each], index=None)
 
 
 def _noise(ipc: int, real: RealData, generators: Generators) -> Start:

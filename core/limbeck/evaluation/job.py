@@ -94,7 +94,7 @@ def _training_data(recipe: Recipe, spec: DataSpec, tensors: Mapping[str, Tensor]
         return RealData(images, labels, spec, device=device)
     if images.dtype == torch.uint8:
         images = RealData(images, labels, spec).normalise(images)
-    formation: Formation = registry().create("formations", recipe.formation)
+    formation: Formation = registry().create("formations", recipe.formation).for_data(spec)
     formation.load_state_dict(_under(FORMATION, tensors))
     with torch.no_grad():
         images, stored = formation.formed(images.to(device), tensors["group"].to(device), "evaluate")

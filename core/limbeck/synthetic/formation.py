@@ -10,12 +10,40 @@ import torch
 from torch import Tensor
 
 from limbeck.component import Component
+from limbeck.data.spec import DataSpec
 
 Phase = Literal["match", "inner", "evaluate"]
 
 
 class Formation(Component, ABC):
     """A differentiable map from stored to training images, applied before augmentation."""
+
+    def for_data(self, spec: DataSpec) -> Formation:
+        """Return the formation fit for images of one data set; called before anything else.
+
+        Args:
+            spec: shape and properties of the data.
+
+        Raises:
+            UsageError: it cannot be used there; says why.
+        """
+        return self
+
+    @property
+    def starts_from(self) -> int:
+        """How many real images one stored image starts from."""
+        return 1
+
+    def compose(self, images: Tensor) -> Tensor:
+        """Make stored images of real ones, so that ``expand`` shows what ``starts_from`` of them hold.
+
+        Args:
+            images: normalised [n, k, ch, h, w], k = ``starts_from`` for each stored image.
+
+        Returns:
+            Stored images [n, ch, h, w]; the first of each k unless overridden.
+        """
+        return images[:, 0]
 
     @abstractmethod
     def expand(self, images: Tensor, labels: Tensor, group: Tensor, phase: Phase) -> tuple[Tensor, Tensor, Tensor]:
