@@ -41,12 +41,15 @@ class Augmentation(Component, ABC):
     Matching differentiates through it; set ``differentiable`` to False where that cannot be, as in transforms that
     round pixels, which then serve training only. What is published with other oddities declares them too:
     ``independent`` is False where an image is changed by what others of its batch look like, ``heeds_one_op`` where
-    every row always has an operation of its own.
+    every row always has an operation of its own. One that blends images with others of their batch sets
+    ``mixes_labels`` (and ``independent`` to False): training asks it for the labels of what it made, and it serves
+    training only.
     """
 
     differentiable: ClassVar[bool] = True
     independent: ClassVar[bool] = True
     heeds_one_op: ClassVar[bool] = True
+    mixes_labels: ClassVar[bool] = False
 
     @abstractmethod
     def draw(self, rows: int, generator: torch.Generator, *, one_op: bool = False) -> Draw:
@@ -61,6 +64,18 @@ class Augmentation(Component, ABC):
     @abstractmethod
     def apply(self, images: Tensor, draw: Draw) -> Tensor:
         """Transform images [n, ch, h, w] with a draw of n rows, or of one row for all; differentiable."""
+
+    def mix(self, labels: Tensor, draw: Draw) -> Tensor:
+        """Return the labels of what ``apply`` made with the same draw: those given, unless it ``mixes_labels``.
+
+        Args:
+            labels: probabilities [n, C] of the images as they were, in the same order.
+            draw: n rows, or one row for all.
+
+        Returns:
+            Probabilities [n, C]: each image's own and its partners', by their shares in the picture.
+        """
+        return labels
 
     def for_data(self, spec: DataSpec) -> Augmentation:
         """Return the augmentation fit for images of one data set; itself unless the data rules something out.

@@ -6,6 +6,7 @@ of experts. So the structure is built once and the weights travel as a dictionar
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -73,6 +74,11 @@ class FunctionalNetwork:
     def num_parameters(self) -> int:
         """Number of trainable numbers."""
         return sum(parameter.numel() for parameter in self.module.parameters())
+
+    @functools.cached_property
+    def num_classes(self) -> int:
+        """Number of logits an image gets."""
+        return self._blank_pass().shape[1]
 
     @property
     def couples_samples(self) -> bool:
@@ -198,11 +204,11 @@ class FunctionalNetwork:
             ) from error
         return self
 
-    def _blank_pass(self, count: int = 1, *, train: bool = False) -> None:
+    def _blank_pass(self, count: int = 1, *, train: bool = False) -> Tensor:
         state = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
         with torch.no_grad():
             images = torch.zeros(count, *self.shape, device=self.device, dtype=self.dtype)
-            self(state, images, train=train, dropout="off")
+            return self(state, images, train=train, dropout="off")
 
     def check(self, images: Tensor) -> None:
         """Refuse images this network was not built for.

@@ -140,6 +140,11 @@ def _checked(task: Task) -> Task:
     for name, value in (("labels", task.labels), ("sample_weights", task.weights)):
         if isinstance(value, Tensor) and len(value) != size:
             raise DataError(f"{len(value)} {name} were given for {size} images: give one per image.")
+    if task.weights is not None and task.augmentation is not None and task.augmentation.mixes_labels:
+        raise UsageError(
+            f"sample_weights belong to single images, but augmentation '{task.augmentation.name}' blends images: "
+            "leave the weights out, or train with another augmentation."
+        )
     labels, mask = task.labels, task.class_mask
     if mask is not None and isinstance(labels, Tensor) and not labels.is_floating_point():
         outside = ~mask[labels] if task.weights is None else ~mask[labels] & (task.weights != 0)

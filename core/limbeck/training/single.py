@@ -10,6 +10,7 @@ from torch import Tensor
 from limbeck.augment.base import Draw
 from limbeck.errors import UsageError
 from limbeck.networks.functional import FunctionalNetwork, State
+from limbeck.synthetic.labels import LabelProjector
 from limbeck.training.data import TrainData
 from limbeck.training.metrics import autocast
 from limbeck.training.schedule import Epochs
@@ -111,7 +112,9 @@ class Training:
         labels = task.labels
         images = task.data.take(index).to(self.settings.device, self._working_dtype)
         stored = task.data.stored if isinstance(task.data, TrainData) else None
-        rows = index if stored is None else stored[index]
+        rows = index
+        if stored is not None and not (isinstance(labels, LabelProjector) and labels.by_training_image):
+            rows = stored[index]
         draw: Draw | None = None
         if not isinstance(labels, Tensor):
             draw = labels.plan(rows, epoch, generator)
@@ -124,8 +127,19 @@ class Training:
                 draw = task.augmentation.draw(len(index), generator, one_op=True)
             images = task.augmentation.apply(images, draw)
         if isinstance(labels, Tensor):
-            return images, labels[index]
-        return images, labels.labels(images, rows, epoch, draw)
+            return images, self._mixed(labels[index], draw)
+        targets = labels.labels(images, rows, epoch, draw)
+        return images, targets if labels.labels_any_image else self._mixed(targets, draw)
+
+    def _mixed(self, targets: Tensor, draw: Draw | None) -> Tensor:
+        """Blend targets [n] or [n, C] as the augmentation blended their images, where it does."""
+        augmentation = self.task.augmentation
+        if augmentation is None or draw is None or not augmentation.mixes_labels:
+            return targets
+        if not targets.is_floating_point():
+            classes = torch.arange(self.network.num_classes, device=targets.device)
+            targets = (targets[:, None] == classes).to(self._working_dtype)
+        return augmentation.mix(targets, draw)
 
     def _backward(self, images: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
         """Leave the gradient of the batch's loss on the parameters and return the loss, detached."""

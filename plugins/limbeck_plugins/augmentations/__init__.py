@@ -7,7 +7,7 @@ from limbeck.hookspecs import Register, hookimpl
 
 @hookimpl
 def register_augmentations(register: Register) -> None:
-    """Offer the two augmentations of gradient matching, and torchvision's policies for evaluation alone."""
+    """Offer the two augmentations of gradient matching, and those that serve training alone."""
     register(
         "dsa",
         "limbeck_plugins.augmentations.dsa:DSA",
@@ -43,4 +43,16 @@ def register_augmentations(register: Register) -> None:
         "limbeck_plugins.augmentations.crops:CIFARAug",
         summary="crop, flip and cutout, on rounded pixels; evaluation only",
         paper="arXiv:1708.04552",
+    )
+    register(
+        "cutmix",
+        "limbeck_plugins.augmentations.cutmix:CutMix",
+        summary="a box of every image is a partner's, labels mixed by area; training only",
+        paper="arXiv:1905.04899",
+    )
+    register(
+        "mixup",
+        "limbeck_plugins.augmentations.mixup:Mixup",
+        summary="images averaged with partners, labels too; training only",
+        paper="arXiv:1710.09412",
     )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from limbeck.augment import Augmentation, Draw
 from limbeck.seeding import generator
-from limbeck.testing.cases import SPEC, normal, require_close, require_slope
+from limbeck.testing.cases import CLASSES, SPEC, normal, require_close, require_slope
 from limbeck.testing.general import names_its_source
 from limbeck.testing.randomness import require_same_twice, same_bits
 from limbeck.testing.suite import NotApplicable, Subject, require
@@ -95,6 +95,34 @@ def rows_are_independent(subject: Subject) -> None:
     require_close(augmentation.apply(images[some], draw.rows(some)), whole[some], "three rows alone and among all")
 
 
+def labels_stay(subject: Subject) -> None:
+    """Labels stay as they are, unless images are blended."""
+    if subject.cls.mixes_labels:
+        raise NotApplicable("it declares mixes_labels = True")
+    augmentation, labels = _ready(subject), normal(ROWS, CLASSES).softmax(1)
+    mixed = augmentation.mix(labels, _draw(augmentation, ROWS))
+    require(torch.equal(mixed, labels), "it changes labels; where images are blended, set mixes_labels = True")
+
+
+def labels_are_mixed_as_images(subject: Subject) -> None:
+    """An image's label is made of others' in the shares its picture is, as images of one shade tell."""
+    if not subject.cls.mixes_labels:
+        raise NotApplicable("it declares mixes_labels = False")
+    require(not subject.cls.independent, "it blends images of a batch, so that independent must be False")
+    augmentation, labels = _ready(subject), torch.eye(ROWS, dtype=torch.float64)
+    shades = [label[:, None, None, None].expand(-1, *SPEC.shape).clone() for label in labels]
+    differ = False
+    for owner in "abcdef":
+        draw = _draw(augmentation, ROWS, owner)
+        mixed = augmentation.mix(labels, draw)
+        require(mixed.shape == labels.shape, f"labels {list(labels.shape)} become {list(mixed.shape)}")
+        require_close(mixed.sum(1), torch.ones(ROWS, dtype=torch.float64), "the sum of a label and 1")
+        shares = torch.stack([augmentation.apply(shade, draw).mean((1, 2, 3)) for shade in shades], dim=1)
+        require_close(mixed, shares, "labels and shares of the images")
+        differ = differ or not torch.equal(mixed, labels)
+    require(differ, "six draws leave all labels as they are")
+
+
 def gradient_is_the_slope(subject: Subject) -> None:
     """Its gradient equals finite differences."""
     if not subject.cls.differentiable:
@@ -128,6 +156,8 @@ CHECKS = (
     shape_stays,
     one_row_serves_all,
     rows_are_independent,
+    labels_stay,
+    labels_are_mixed_as_images,
     gradient_is_the_slope,
     is_deterministic,
 )
