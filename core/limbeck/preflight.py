@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from limbeck.augment import Augmentation
 from limbeck.config import DataSection, RunConfig, Spec, View
 from limbeck.entries import singular
 from limbeck.errors import UnknownNameError, UsageError, closest
 from limbeck.evaluation import Recipe
+from limbeck.matching import GradientMatcher
+from limbeck.networks import FunctionalNetwork
 from limbeck.options import parse
 from limbeck.plugins import registry
 
@@ -45,21 +48,58 @@ def check_names(config: RunConfig, recipe: Recipe, data: Any = None) -> None:
         if spec is not None:
             registry().create(kind, spec.model_dump() if isinstance(spec, Spec) else spec)
     if config.matcher is not None:
-        check_differentiable(config.augmentation)
+        check_matched_through(config.augmentation)
+        check_order(config)
     if config.selector is None and config.init.origin in ("real", "noise"):
         recipe.check_labels("hard")
 
 
-def check_differentiable(augmentation: Spec | None) -> None:
-    """Refuse to match through an augmentation that has no gradient.
+def check_matched_through(augmentation: Spec | None) -> None:
+    """Refuse to match through an augmentation that has no gradient, or that blends images of one batch.
 
     Raises:
         UsageError: says where it can be used instead.
     """
-    if augmentation is not None and not registry().create("augmentations", augmentation.model_dump()).differentiable:
+    if augmentation is None:
+        return
+    made: Augmentation = registry().create("augmentations", augmentation.model_dump())
+    if made.mixes_labels:
+        fault = "blends images of a batch with their labels, which a matcher draws class by class"
+    elif not made.differentiable:
+        fault = "has no gradient, and a matcher needs one through it"
+    else:
+        return
+    raise UsageError(
+        f"augmentation '{augmentation.name}' {fault}. Match with another (augmentation.name=dsa) and train with it: "
+        f"evaluation.protocol.augmentation={augmentation.name}."
+    )
+
+
+def cautions(config: RunConfig, network: FunctionalNetwork) -> list[str]:
+    """Return what is allowed but seldom meant, a sentence each with its reason and what to type instead."""
+    found = []
+    if network.couples_samples and config.ipc == 1:
+        found.append(
+            f"network '{network.name}' has batch norm, and with --ipc 1 its statistics in training are those of one "
+            "image a class, which are not those of the real images it is tested on. Use instance norm (-in), or a "
+            "larger --ipc."
+        )
+    return found
+
+
+def check_order(config: RunConfig) -> None:
+    """Refuse one update a group for a matcher that compares all groups as one.
+
+    Raises:
+        UsageError: says what to leave out.
+    """
+    if config.matcher is None or config.optimiser.order != "groupwise":
+        return
+    matcher = registry().create("matchers", config.matcher.model_dump())
+    if isinstance(matcher, GradientMatcher) and matcher.joins_groups():
         raise UsageError(
-            f"augmentation '{augmentation.name}' has no gradient, and a matcher needs one through it. Match with "
-            f"another (augmentation.name=dsa) and train with it: evaluation.protocol.augmentation={augmentation.name}."
+            f"matcher '{config.matcher.name}' compares the gradients of all groups as one, so they cannot be updated "
+            "group by group. Leave out optimiser.order=groupwise, or match each on its own: matcher.name=gradient."
         )
 
 

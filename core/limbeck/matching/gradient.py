@@ -55,6 +55,11 @@ class GradientMatcher(Matcher):
         """Say whether the gradient of this weight enters the distance."""
         return True
 
+    @classmethod
+    def joins_groups(cls) -> bool:
+        """Say whether all groups may be compared as one, which needs one update for all of them."""
+        return cls.scope is not GradientMatcher.scope
+
     @abstractmethod
     def distance(self, syn: Gradients, real: Gradients, step: StepContext) -> Tensor:
         """Return the scalar distance between two gradients.

@@ -29,3 +29,17 @@ def register_matchers(register: Register) -> None:
         summary="what trained networks make of synthetic images against their labels; a term beside another matcher",
         paper="arXiv:2502.20653",
     )
+    register(
+        "contrastive",
+        "limbeck_plugins.matchers.contrastive:Contrastive",
+        summary="distance between the gradients of all classes together, after a warm-up class by class",
+        paper="arXiv:2202.02916",
+        method="dcc",
+    )
+    register(
+        "attention",
+        "limbeck_plugins.matchers.attention:Attention",
+        summary="squared distance of class-mean attention maps, and of embeddings",
+        paper="arXiv:2310.00093",
+        method="datadam",
+    )

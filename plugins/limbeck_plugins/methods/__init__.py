@@ -9,10 +9,14 @@ METHODS = {
     "dc": ("gradient matching along inner training", "arXiv:2006.05929"),
     "dsa": ("gradient matching with siamese augmentation", "arXiv:2102.08259"),
     "dm": ("distribution matching in random embeddings", "arXiv:2110.04181"),
+    "dcc": ("gradient matching of all classes together", "arXiv:2202.02916"),
+    "dsac": ("DCC with siamese augmentation", "arXiv:2202.02916"),
+    "datadam": ("attention matching in random networks", "arXiv:2310.00093"),
     "herding": ("coreset: images whose mean is the class mean", "arXiv:1611.07725"),
     "k_center": ("coreset: images that leave none far away", "arXiv:1708.00489"),
     "k_means": ("coreset: images at the centres of clusters", "arXiv:2207.09639"),
     "forgetting": ("coreset: images that are forgotten most", "arXiv:1812.05159"),
+    "rded": ("crops that an observer finds easiest, labelled by a teacher", "arXiv:2312.03526"),
     "random": ("random real images, the baseline", ""),
 }
 
