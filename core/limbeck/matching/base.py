@@ -184,6 +184,8 @@ def pull_gradients(
 ) -> dict[str, Tensor]:
     """Differentiate a distance at its leaves: return v for the signals, accumulate ``.grad`` on the rest.
 
+    Where there is a rest, the graph is kept: what a matcher made of it once may serve several passes.
+
     Args:
         distance: scalar computed from ``signals`` and from the matcher's own tensors.
         signals: leaf tensors by name.
@@ -192,7 +194,9 @@ def pull_gradients(
     """
     down, up = list(extra), list(ascend)
     leaves = [*signals.values(), *down, *up]
-    grads = torch.autograd.grad(distance, leaves, allow_unused=True, materialize_grads=True)
+    grads = torch.autograd.grad(
+        distance, leaves, retain_graph=bool(down or up), allow_unused=True, materialize_grads=True
+    )
     own = grads[len(signals) :]
     for tensor, grad, sign in zip([*down, *up], own, [1.0] * len(down) + [-1.0] * len(up), strict=True):
         tensor.grad = grad * sign if tensor.grad is None else tensor.grad.add_(grad, alpha=sign)
