@@ -147,6 +147,17 @@ def largest_chunk(work: Callable[[int], object], budget: int, most: int, device:
     return max(fits, 1)
 
 
+def available_memory(device: torch.device) -> int | None:
+    """Return the bytes that can still be had on a device, or None where nobody says."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        match = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    except OSError:
+        return None
+    return int(match[1]) * 1024 if match else None
+
+
 def _resident() -> int:
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
