@@ -17,6 +17,9 @@ SOFT_LOSSES = ("soft_ce", "kl")
 STORED_LABELS = {"name": "hard"}
 """The label projector that hands out the labels stored with the set."""
 
+LATER = ("cosine_share", "best_of")
+"""Fields that are not written down where they are as they were before there were any."""
+
 
 class Recipe(Options):
     """How a network is trained on a set: everything but its seed.
@@ -38,12 +41,14 @@ class Recipe(Options):
     temperature: float = Field(1.0, gt=0, description="divides the network's logits before the softmax")
     epochs: int = Field(ge=0, description="passes over the set, exactly")
     schedule: Literal["step", "cosine"] = Field("step", description="course of the learning rate")
+    cosine_share: float = Field(1.0, gt=0, le=1, description="of the way from lr to zero that the cosine goes")
     milestones: tuple[int, ...] = Field((), description="finished passes after which lr is multiplied by factor")
     factor: float = Field(0.1, gt=0)
     reset_momentum: bool = Field(True, description="whether a milestone drops the momentum")
     batch_size: int = Field(256, ge=1)
     evaluate_every: int = Field(0, ge=0, description="passes between two tests; 0: only after the last pass")
     selection: Literal["last", "best"] = Field("last", description="the pass whose accuracy the protocol reports")
+    best_of: float = Field(1.0, gt=0, le=1, description="share of the passes, the last, that best is chosen from")
     augmentation: dict[str, Any] | None = Field(None, description="component by name, with its options")
     labels: dict[str, Any] = Field(STORED_LABELS, description="label projector, likewise")
     formation: dict[str, Any] = Field({"name": "identity"}, description="formation, likewise")
@@ -62,8 +67,12 @@ class Recipe(Options):
     def course(self) -> Schedule:
         """The learning rate's course as the trainer takes it."""
         if self.schedule == "cosine":
-            return Cosine()
+            return Cosine(self.cosine_share)
         return StepSchedule(self.milestones, self.factor, self.reset_momentum)
+
+    def counts(self, done: int) -> bool:
+        """Whether the best may be a test after ``done`` finished passes."""
+        return done > (1 - self.best_of) * self.epochs
 
     def has_soft_labels(self, label_kind: str) -> bool:
         """Whether networks learn from probabilities: those stored with the images, or a label projector's."""
@@ -102,7 +111,8 @@ class Recipe(Options):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON values."""
-        return self.model_dump(mode="json")
+        values = self.model_dump(mode="json")
+        return {key: values[key] for key in values if key not in LATER or values[key] != _default(key)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -112,3 +122,7 @@ class Recipe(Options):
             UsageError: an unknown key or a value out of range.
         """
         return parse(cls, values, "recipe")
+
+
+def _default(field: str) -> Any:
+    return Recipe.model_fields[field].default

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.errors import ArtifactError
+from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.scores import scores_of
 from limbeck.files import read_json, signed, write_json
 
@@ -90,7 +91,12 @@ class Evaluation:
     @property
     def best_note(self) -> str:
         """How the best was chosen, to be written wherever it is shown; empty where there is none."""
-        return "" if self.best is None else f"best of {len(self.tests)} tests on the test set, optimistic"
+        if self.best is None:
+            return ""
+        recipe = Recipe.from_dict(self.recipe)
+        number = sum(recipe.counts(done) for done in self.tests)
+        late = "" if recipe.best_of == 1 else f" of the last {100 * recipe.best_of:g} % of passes"
+        return f"best of {number} test{'' if number == 1 else 's'}{late} on the test set, optimistic"
 
     @property
     def lr(self) -> float:

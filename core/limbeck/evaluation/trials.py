@@ -160,7 +160,7 @@ class Measurement:
         return Job(
             function="limbeck.evaluation.job:train_and_test",
             config={
-                "recipe": recipe.with_(lr_search=(), selection="last").to_dict(),
+                "recipe": recipe.with_(lr_search=(), selection="last", best_of=1.0).to_dict(),
                 "seed": seed,
                 "spec": material.spec.to_dict(),
                 "label_kind": material.label_kind,
@@ -247,12 +247,16 @@ class _Pending:
             seconds=sum(result["seconds"] for result in results) + self.search.seconds,
             label_kind=material.label_kind,
             selection=recipe.selection,
-            best=[max(result["curve"]) for result in results] if recipe.evaluate_every else None,
+            best=[_best(result, recipe) for result in results] if recipe.evaluate_every else None,
             tests=results[0]["tests"] if recipe.evaluate_every else [],
             curves=[result["curve"] for result in results] if recipe.evaluate_every else [],
             lr_searched={str(rate): accuracy for rate, accuracy in self.search.tried.items()},
             validation_images=self.search.images,
         )
+
+
+def _best(result: Result, recipe: Recipe) -> float:
+    return max(found for done, found in zip(result["tests"], result["curve"], strict=True) if recipe.counts(done))
 
 
 def _mean_per_class(rows: Sequence[Sequence[float | None]]) -> list[float]:

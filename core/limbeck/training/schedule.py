@@ -83,11 +83,17 @@ class StepSchedule:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from the full rate down to zero at the budget's end (arXiv:1608.03983, one cycle)."""
+    """Half a cosine from the full rate down to zero at the budget's end (arXiv:1608.03983, one cycle).
+
+    Attributes:
+        share: how much of it is passed when the budget ends, in (0, 1]: 0.5 ends at half the rate.
+    """
+
+    share: float = 1.0
 
     def scale(self, done: int, total: int) -> float:
-        """Return (1 + cos(pi done / total)) / 2."""
-        return 0.5 * (1 + math.cos(math.pi * done / max(total, 1)))
+        """Return (1 + cos(pi share done / total)) / 2."""
+        return 0.5 * (1 + math.cos(math.pi * self.share * done / max(total, 1)))
 
     def restarts(self, done: int) -> bool:
         """Return False."""

@@ -56,3 +56,9 @@ def register_augmentations(register: Register) -> None:
         summary="images averaged with partners, labels too; training only",
         paper="arXiv:1710.09412",
     )
+    register(
+        "resized_crop",
+        "limbeck_plugins.augmentations.resized_crop:ResizedCrop",
+        summary="a random part of each image stretched to its size, and a flip; patches shuffled first on request",
+        paper="arXiv:1409.4842",
+    )

@@ -33,3 +33,9 @@ def register_protocols(register: Register) -> None:
         summary="AdamW for 300 epochs, cosine, KL against a teacher or stored soft labels; last and best pass",
         paper="arXiv:2306.13092",
     )
+    register(
+        "rded",
+        "limbeck_plugins.protocols.rded:RDEDProtocol",
+        summary="AdamW for 300 epochs on CutMix, half of a cosine, KL against a teacher; last pass and late best",
+        paper="arXiv:2312.03526",
+    )

@@ -1,16 +1,16 @@
-"""Training against soft labels, as SRe2L and RDED evaluate their sets.
+"""Training against soft labels, as SRe2L evaluates its sets.
 
-Papers: Yin, Xing and Shen, "Squeeze, Recover and Relabel" (SRe2L, arXiv:2306.13092), section 3.3 and table of the
-appendix; Sun et al., "On the Diversity and Realism of Distilled Dataset" (RDED, arXiv:2312.03526). Numbers after the
-public code VILA-Lab/SRe2L (``train_FKD``): AdamW at 0.001 with weight decay 0.01, half a cosine down to zero, 300
-passes, KL divergence at temperature 20 averaged over a batch without the factor T squared, a test every tenth pass of
-which the best is reported.
+Paper: Yin, Xing and Shen, "Squeeze, Recover and Relabel" (SRe2L, arXiv:2306.13092), section 3.3 and table of the
+appendix. Numbers after the public code VILA-Lab/SRe2L (``train_FKD``): AdamW at 0.001 with weight decay 0.01, half a
+cosine down to zero, 300 passes, KL divergence at temperature 20 averaged over a batch without the factor T squared, a
+test every tenth pass of which the best is reported.
 
-Different: images are not mixed (CutMix, mixup), because an augmentation cannot mix labels here, and figures are lower
-for it; the augmentation is the set's own, not random resized crops; the public code tests after passes 1, 11, ..., and
-here it is 10, 20, ...; RDED ends its cosine half way and takes the best of the last fifth only. The last pass is told
-beside the best. Labels are a teacher's, given online as in RDED, or those stored with the set. Stored probabilities
-are compared as they are: their temperature was chosen when they were stored.
+Different: the augmentation is the set's own unless another is asked for, where SRe2L trains on random resized crops
+that CutMix blends: ``augmentation={name: cutmix, before: {name: resized_crop}}``. Labels are a teacher's, given online
+for what the student sees, blended images included, or those stored with the set, which are blended as the images are.
+The public code tests after passes 1, 11, ..., and here it is 10, 20, ... The last pass is told beside the best. Stored
+probabilities are compared as they are: their temperature was chosen when they were stored. RDED's own numbers are those
+of protocol ``rded``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class SoftLabelProtocol(Protocol):
         temperature: float | None = Field(
             None, gt=0, description="of network and teacher; 20 with a teacher, 1 with other labels when not given"
         )
+        cosine_share: float = Field(1.0, gt=0, le=1, description="of the way from lr to zero that the cosine goes")
         evaluate_every: int = Field(10, ge=1, description="passes between two tests")
+        best_of: float = Field(1.0, gt=0, le=1, description="share of the passes, the last, that best is chosen from")
         labels: Spec | None = Field(
             None, description="label projector; the set's own when not given, 'teacher' to have the images labelled"
         )
@@ -71,10 +73,16 @@ class SoftLabelProtocol(Protocol):
             temperature=temperature,
             epochs=options.epochs,
             schedule="cosine",
+            cosine_share=options.cosine_share,
             batch_size=options.batch_size,
             evaluate_every=options.evaluate_every,
             selection="best",
-            augmentation=augmentation_of(self.options.augmentation, stored),
+            best_of=options.best_of,
+            augmentation=self.augmentation(stored),
             protocol=self.name,
             **{**kept, "labels": labels},
         )
+
+    def augmentation(self, stored: Recipe | None) -> dict[str, Any] | None:
+        """Return what training images go through: what is asked for, else the set's own."""
+        return augmentation_of(self.options.augmentation, stored)
