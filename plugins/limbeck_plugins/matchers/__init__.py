@@ -43,3 +43,10 @@ def register_matchers(register: Register) -> None:
         paper="arXiv:2310.00093",
         method="datadam",
     )
+    register(
+        "characteristic",
+        "limbeck_plugins.matchers.characteristic:Characteristic",
+        summary="distance of characteristic functions of embeddings, at random or at learned frequencies",
+        paper="arXiv:2502.20653",
+        method="ncfm",
+    )
