@@ -70,9 +70,7 @@ def formation_of(config: RunConfig, spec: DataSpec) -> Formation:
     return formation.for_data(spec)
 
 
-def choose(
-    selector: Selector, ipc: int, real: RealData, generator: torch.Generator, formation: Formation
-) -> Selection:
+def choose(selector: Selector, ipc: int, real: RealData, generator: torch.Generator, formation: Formation) -> Selection:
     """Return ``ipc`` images of every group, composed of as many chosen ones as the formation starts from.
 
     Raises:

@@ -6,11 +6,17 @@ Data-Efficient GAN Training" (arXiv:2006.10738). Reference code VICO-UoE/Dataset
 ranges and roundings are kept. Written from the definitions. Differences: a batch is transformed at once; one
 draw is an object that can be applied again, where the reference re-seeds the global generator; flipping is
 left out of its own accord for data whose classes do not survive it.
+
+``always`` serves two later papers: Son et al. (arXiv:2407.08113, public code cvlab-yonsei/FYI, MIT) mirror every batch
+half of the time before one of the other operations (always: flip); Kim et al. (arXiv:2205.14959, public code
+snu-mllab/Efficient-Dataset-Condensation, MIT) apply flip and color before it and cutout after it wherever they are
+listed (strategy: color_crop_cutout, always: color_cutout).
 """
 
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import Literal
 
 import torch
@@ -20,6 +26,7 @@ from torch import Tensor
 from limbeck.augment import (
     Augmentation,
     Draw,
+    Operation,
     by_operation,
     check_strategy,
     choose,
@@ -33,6 +40,8 @@ from limbeck.errors import UsageError
 from limbeck.options import Options as OptionsBase
 
 OPERATIONS = ("color", "crop", "cutout", "flip", "scale", "rotate")
+EVERY = ("flip", "color", "crop", "scale", "rotate", "cutout")
+"""The order of operations that every row has; cutout comes after the operation that is chosen."""
 
 BRIGHTNESS, SATURATION, CONTRAST, CROP_Y, CROP_X, CUTOUT_Y, CUTOUT_X, FLIP, SCALE_X, SCALE_Y, ROTATE = range(11)
 NUM_COLUMNS = 11
@@ -46,6 +55,9 @@ class DSA(Augmentation):
 
         strategy: str = Field(
             "color_crop_cutout_flip_scale_rotate", description="operations to choose from, joined by '_'"
+        )
+        always: str = Field(
+            "", description="operations that every image has besides the chosen one, joined by '_'; never chosen then"
         )
         flip: Literal["auto", "on", "off"] = Field(
             "auto", description="whether the strategy's flip is used; auto: unless the data rules it out"
@@ -67,10 +79,24 @@ class DSA(Augmentation):
         def _known(cls, strategy: str) -> str:
             return check_strategy(strategy, OPERATIONS)
 
+        @field_validator("always")
+        @classmethod
+        def _known_or_none(cls, always: str) -> str:
+            return check_strategy(always, OPERATIONS) if always else ""
+
     @property
     def operations(self) -> list[str]:
-        """The operations a draw chooses from; ``Draw.op`` indexes this list."""
+        """The operations a draw chooses from; ``Draw.op`` indexes this list, or is 0 where it is empty."""
         names: list[str] = self.options.strategy.split("_")
+        return [name for name in self._allowed(names) if name not in self.always]
+
+    @property
+    def always(self) -> list[str]:
+        """The operations that every row has, in their order."""
+        names = self.options.always.split("_")
+        return self._allowed([name for name in EVERY if name in names])
+
+    def _allowed(self, names: list[str]) -> list[str]:
         return [name for name in names if name != "flip" or self.options.flip != "off"]
 
     def for_data(self, spec: DataSpec) -> Augmentation:
@@ -83,7 +109,7 @@ class DSA(Augmentation):
             return self
         fitted = type(self)(self.options.model_copy(update={"flip": "off"}))
         fitted.name = self.name
-        if not fitted.operations:
+        if not fitted.operations and not fitted.always:
             raise UsageError(
                 f"augmentation '{self.name}' only flips, and a mirrored image of '{spec.name}' changes its "
                 "class; add another operation to its strategy, or set flip to on."
@@ -92,13 +118,23 @@ class DSA(Augmentation):
 
     def draw(self, rows: int, generator: torch.Generator, *, one_op: bool = False) -> Draw:
         """Draw the operation and the 11 numbers of each row; see the base class."""
-        op = choose(len(self.operations), 1 if one_op else rows, generator)
+        op = choose(max(1, len(self.operations)), 1 if one_op else rows, generator)
         u = torch.rand(rows, NUM_COLUMNS, generator=generator, device=generator.device)
         return Draw(op.expand(rows), u)
 
     def apply(self, images: Tensor, draw: Draw) -> Tensor:
         """Transform normalised images [n, ch, h, w]; see the base class."""
-        return by_operation(images, draw, [getattr(self, f"_{name}") for name in self.operations])
+        return by_operation(images, draw, self._transforms())
+
+    def _transforms(self) -> list[Operation]:
+        """Return what each chosen operation amounts to together with those that every row has."""
+        every = self.always
+        first, last = [name for name in every if name != "cutout"], [name for name in every if name == "cutout"]
+        return [self._in_turn([*first, *chosen, *last]) for chosen in [[name] for name in self.operations] or [[]]]
+
+    def _in_turn(self, names: list[str]) -> Operation:
+        transforms: list[Operation] = [getattr(self, f"_{name}") for name in names]
+        return lambda images, u: reduce(lambda changed, transform: transform(changed, u), transforms, images)
 
     def _color(self, images: Tensor, u: Tensor) -> Tensor:
         """Brightness, then saturation, then contrast."""

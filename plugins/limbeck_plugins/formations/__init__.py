@@ -14,3 +14,15 @@ def register_formations(register: Register) -> None:
         "limbeck_plugins.formations.identity:Identity",
         summary="one stored image is one training image",
     )
+    register(
+        "flip",
+        "limbeck_plugins.formations.flip:Flip",
+        summary="matching and inner training see every stored image and its mirror image",
+        paper="arXiv:2407.08113",
+    )
+    register(
+        "tiles",
+        "limbeck_plugins.formations.tiles:Tiles",
+        summary="one stored image is cut into tiles, each enlarged to a training image",
+        paper="arXiv:2205.14959",
+    )
