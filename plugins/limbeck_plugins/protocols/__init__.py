@@ -39,3 +39,9 @@ def register_protocols(register: Register) -> None:
         summary="AdamW for 300 epochs on CutMix, half of a cosine, KL against a teacher; last pass and late best",
         paper="arXiv:2312.03526",
     )
+    register(
+        "idc",
+        "limbeck_plugins.protocols.idc:IDCProtocol",
+        summary="SGD for 1000 epochs in batches of 64, DSA then CutMix, learning rate / 5 twice; last and best pass",
+        paper="arXiv:2205.14959",
+    )
