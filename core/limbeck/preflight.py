@@ -14,6 +14,7 @@ from limbeck.matching import GradientMatcher
 from limbeck.networks import FunctionalNetwork
 from limbeck.options import parse
 from limbeck.plugins import registry
+from limbeck.synthetic import LabelProjector
 
 
 def check_names(config: RunConfig, recipe: Recipe, data: Any = None) -> None:
@@ -50,6 +51,7 @@ def check_names(config: RunConfig, recipe: Recipe, data: Any = None) -> None:
     if config.matcher is not None:
         check_matched_through(config.augmentation)
         check_order(config)
+    check_labels(config, recipe)
     if config.selector is None and config.init.origin in ("real", "noise"):
         recipe.check_labels("hard")
 
@@ -101,6 +103,34 @@ def check_order(config: RunConfig) -> None:
             f"matcher '{config.matcher.name}' compares the gradients of all groups as one, so they cannot be updated "
             "group by group. Leave out optimiser.order=groupwise, or match each on its own: matcher.name=gradient."
         )
+
+
+def check_labels(config: RunConfig, recipe: Recipe) -> None:
+    """Refuse labels that would never be learned, and kept labels of views that are made of several images.
+
+    Raises:
+        UsageError: says why, and what to take instead.
+    """
+    projector: LabelProjector = registry().create("label_projectors", config.labels.model_dump())
+    if projector.learns() and not learns_labels(config):
+        compared = [spec.name for spec in _matchers(config)]
+        who = f"matcher '{compared[0]}' compares images whatever their labels" if compared else "a selector learns none"
+        raise UsageError(
+            f"labels '{config.labels.name}' would never move: {who}. Leave out labels={config.labels.name}, or match "
+            "the gradients of labelled images: --method dsa."
+        )
+    if recipe.augmentation is not None:
+        projector.check_augmentation(registry().create("augmentations", recipe.augmentation))
+
+
+def learns_labels(config: RunConfig) -> bool:
+    """Say whether labels enter what a run compares, so that they can be learned."""
+    return any(registry().create("matchers", spec.model_dump()).uses_labels for spec in _matchers(config))
+
+
+def _matchers(config: RunConfig) -> list[Spec]:
+    own = [] if config.matcher is None else [config.matcher]
+    return own + [term.matcher for term in config.terms or ()]
 
 
 def check_data(section: DataSection) -> None:

@@ -14,6 +14,8 @@ from limbeck.distillation.setup import Parts, label_context
 from limbeck.distillation.start import OnEpoch, choose, formation_of, make_selector
 from limbeck.errors import UsageError
 from limbeck.evaluation import Protocol, Recipe
+from limbeck.evaluation.measure import with_images
+from limbeck.evaluation.recipe import STORED_LABELS
 from limbeck.execution.memory import PeakGrowth
 from limbeck.plugins import registry
 from limbeck.seeding import Generators
@@ -59,7 +61,7 @@ def selected_set(
     kind: LabelKind = "probabilities" if chosen.labels.is_floating_point() else "hard"
     projector: LabelProjector = registry().create("label_projectors", config.labels.model_dump())
     projector.prepare(label_context(config, data, chosen.labels, kind))
-    return SyntheticSet(
+    made = SyntheticSet(
         images=chosen.images.float().cpu(),
         labels=chosen.labels.cpu(),
         label_kind=kind,
@@ -72,8 +74,8 @@ def selected_set(
             "features": chosen.features,
             "features_seconds": round(chosen.features_seconds, 3),
         },
-        component_state=_projector_state(projector),
     )
+    return _labelled(made, config, data, projector)
 
 
 def distilled_set(
@@ -84,7 +86,7 @@ def distilled_set(
     formed = {
         f"formations.{parts.formation.name}.{k}": v.detach().cpu() for k, v in parts.formation.parameters().items()
     }
-    return SyntheticSet(
+    made = SyntheticSet(
         images=parameters.result.float().cpu().clone(),
         labels=parameters.labels.cpu(),
         label_kind="probabilities" if parameters.labels.is_floating_point() else "hard",
@@ -96,8 +98,21 @@ def distilled_set(
             **_provenance(config, steps, seconds, growth),
             "features_seconds": round(sum(term.source.seconds for term in parts.terms), 3),
         },
-        component_state={**_projector_state(parts.projector), **formed},
+        component_state=formed,
     )
+    return _labelled(made, config, parts.data, parts.projector)
+
+
+def _labelled(made: SyntheticSet, config: RunConfig, data: DataSet, projector: LabelProjector) -> SyntheticSet:
+    """Let the projector label the finished images; what it gives becomes the set's labels, or travels with it."""
+    recipe = Recipe.from_dict(made.recipe)
+    projector.finish(with_images(label_context(config, data, made.labels, made.label_kind), made, recipe))
+    final = projector.final_labels()
+    if final is None:
+        return made.with_(component_state={**_projector_state(projector), **made.component_state})
+    labels, kind = final
+    stored = recipe.with_(labels=STORED_LABELS)
+    return made.with_(labels=labels.cpu(), label_kind=kind, recipe=stored.to_dict())
 
 
 def _projector_state(projector: LabelProjector) -> dict[str, Tensor]:

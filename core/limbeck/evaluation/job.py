@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from limbeck.augment import Augmentation
 from limbeck.data import DataSpec, RealData
 from limbeck.evaluation.recipe import Recipe
 from limbeck.execution.device import threads_that_pay
@@ -54,7 +55,7 @@ def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
             network,
             start=[config["seed"]],
             data=train,
-            labels=_projector(recipe, spec, config, tensors, device),
+            labels=_projector(recipe, spec, config, tensors, train),
             lr=recipe.lr,
             loss=recipe.loss,
             temperature=recipe.temperature,
@@ -65,7 +66,7 @@ def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
             batch_size=recipe.batch_size,
             optimiser=recipe.optimiser,
             schedule=recipe.course,
-            augmentation=_augmentation(recipe, spec),
+            augmentation=augmentation_in(recipe, spec),
             dtype=dtype,
             eval_sets={"test": test},
             on_epoch=look,
@@ -94,11 +95,31 @@ def _training_data(recipe: Recipe, spec: DataSpec, tensors: Mapping[str, Tensor]
         return RealData(images, labels, spec, device=device)
     if images.dtype == torch.uint8:
         images = RealData(images, labels, spec).normalise(images)
-    formation: Formation = registry().create("formations", recipe.formation).for_data(spec)
-    formation.load_state_dict(_under(FORMATION, tensors))
-    with torch.no_grad():
-        images, stored = formation.formed(images.to(device), tensors["group"].to(device), "evaluate")
+    images, stored = training_images(
+        recipe, spec, images.to(device), tensors["group"].to(device), _under(FORMATION, tensors)
+    )
     return TrainData(images, labels[stored], stored)
+
+
+def training_images(
+    recipe: Recipe, spec: DataSpec, images: Tensor, group: Tensor, state: Mapping[str, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Form what students train on, before augmentation.
+
+    Args:
+        recipe: says by which formation.
+        spec: of the data.
+        images: stored images, normalised, [n, ch, h, w].
+        group: group of each, int64 [n].
+        state: the formation's tensors.
+
+    Returns:
+        Images [m, ch, h, w] and which stored image each was formed from, int64 [m].
+    """
+    formation: Formation = registry().create("formations", recipe.formation).for_data(spec)
+    formation.load_state_dict(state)
+    with torch.no_grad():
+        return formation.formed(images, group, "evaluate")
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -106,14 +127,12 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _projector(
-    recipe: Recipe,
-    spec: DataSpec,
-    config: Mapping[str, Any],
-    tensors: Mapping[str, Tensor],
-    device: torch.device,
+    recipe: Recipe, spec: DataSpec, config: Mapping[str, Any], tensors: Mapping[str, Tensor], train: Samples
 ) -> LabelProjector:
     projector: LabelProjector = registry().create("label_projectors", recipe.labels)
     projector.load_state_dict(_under(PROJECTOR, tensors))
+    device = train.labels.device
+    formed = train if isinstance(train, TrainData) else None
     projector.prepare(
         ProjectorContext(
             real=None,
@@ -123,12 +142,17 @@ def _projector(
             device=device,
             labels=tensors["labels"].to(device),
             label_kind=config["label_kind"],
+            augmentation=augmentation_in(recipe, spec),
+            images=None if formed is None else formed.images,
+            stored=None if formed is None else formed.stored,
         )
     )
     return projector
 
 
-def _augmentation(recipe: Recipe, spec: DataSpec) -> Any:
+def augmentation_in(recipe: Recipe, spec: DataSpec) -> Augmentation | None:
+    """Return the augmentation students train with, fit for the data, or none."""
     if recipe.augmentation is None:
         return None
-    return registry().create("augmentations", recipe.augmentation).for_data(spec)
+    made: Augmentation = registry().create("augmentations", recipe.augmentation)
+    return made.for_data(spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from limbeck.data import DataSet, DataSpec
 from limbeck.errors import UsageError
-from limbeck.evaluation.job import network_builder
+from limbeck.evaluation.job import augmentation_in, network_builder, training_images
 from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.rows import Evaluation
 from limbeck.evaluation.trials import Material, Measurement, Trial
@@ -89,21 +90,27 @@ def material_of(synthetic: SyntheticSet, data: DataSet, recipe: Recipe, measurem
 
     A label projector whose tensors do not travel with the set is made ready here, once for all networks, and
     its size counts.
+
+    Raises:
+        UsageError: the tensors that travel belong to other images, classes or views than the recipe's.
     """
+    projector: LabelProjector = registry().create("label_projectors", recipe.labels)
     state, extra = travelling(synthetic, "label_projectors", recipe.labels["name"]), 0
+    device = measurement.device
+    context = ProjectorContext(
+        real=None if state else data.train,
+        spec=synthetic.spec,
+        network=network_builder(recipe.made_with or recipe.network, synthetic.spec, device),
+        seed=derive_seed(measurement.seed, "eval", "labels"),
+        device=device,
+        labels=synthetic.labels.to(device),
+        label_kind=synthetic.label_kind,
+    )
+    context = with_images(context, synthetic, recipe)
+    projector.load_state_dict(state)
+    projector.prepare(context)
     if not state:
-        projector: LabelProjector = registry().create("label_projectors", recipe.labels)
-        projector.prepare(
-            ProjectorContext(
-                real=data.train,
-                spec=synthetic.spec,
-                network=network_builder(recipe.made_with or recipe.network, synthetic.spec, measurement.device),
-                seed=derive_seed(measurement.seed, "eval", "labels"),
-                device=measurement.device,
-                labels=synthetic.labels,
-                label_kind=synthetic.label_kind,
-            )
-        )
+        projector.finish(context)
         state, extra = projector.state_dict(), projector.bytes()
     return Material(
         formation=travelling(synthetic, "formations", recipe.formation["name"]),
@@ -115,6 +122,14 @@ def material_of(synthetic: SyntheticSet, data: DataSet, recipe: Recipe, measurem
         label_kind=synthetic.label_kind,
         projector=state,
     )
+
+
+def with_images(context: ProjectorContext, synthetic: SyntheticSet, recipe: Recipe) -> ProjectorContext:
+    """Let a label projector see the finished images as they are stored, and what students will make of them."""
+    images, group = synthetic.normalised().to(context.device), synthetic.group.to(context.device)
+    state = travelling(synthetic, "formations", recipe.formation["name"])
+    formed, stored = training_images(recipe, synthetic.spec, images, group, state)
+    return replace(context, augmentation=augmentation_in(recipe, synthetic.spec), images=formed, stored=stored)
 
 
 def travelling(synthetic: SyntheticSet, kind: str, name: str) -> dict[str, Tensor]:

@@ -113,11 +113,13 @@ class Matcher(Component, ABC):
     """What is compared between real and synthetic images. Subclass a family, not this.
 
     Set ``permutation_invariant`` to False where the order of a group's images counts, as when synthetic and real
-    images are compared in pairs; ``limbeck plugins check`` holds all others to it.
+    images are compared in pairs; ``limbeck plugins check`` holds all others to it. Set ``uses_labels`` to False where
+    what is compared is the same whatever the images' labels are, so that nobody waits for them to be learned.
     """
 
     family: ClassVar[str]
     permutation_invariant: ClassVar[bool] = True
+    uses_labels: ClassVar[bool] = True
 
     def prepare(self, context: MatcherContext) -> None:
         """Get ready for a run; called once, before the first step and before ``load_state_dict``."""

@@ -46,6 +46,7 @@ class FeatureMatcher(Matcher):
     """
 
     family: ClassVar[str] = "feature"
+    uses_labels: ClassVar[bool] = False
     needs_whole_batch: ClassVar[bool] = False
 
     @abstractmethod

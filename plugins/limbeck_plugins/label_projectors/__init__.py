@@ -8,7 +8,7 @@ from limbeck.hookspecs import Register
 
 @hookimpl
 def register_label_projectors(register: Register) -> None:
-    """Offer the labels stored with the set, and those of a teacher that sees what the student sees."""
+    """Offer labels stored with the set, labels learned with it, and a teacher's, given online or kept."""
     register(
         "hard",
         "limbeck_plugins.label_projectors.hard:HardLabels",
@@ -19,4 +19,16 @@ def register_label_projectors(register: Register) -> None:
         "limbeck_plugins.label_projectors.teacher:TeacherLabels",
         summary="soft labels of a network trained on the real images, given online for each augmented batch",
         paper="arXiv:1503.02531",
+    )
+    register(
+        "learned",
+        "limbeck_plugins.label_projectors.learned:LearnedLabels",
+        summary="soft labels that are learned together with the images",
+        paper="arXiv:1910.02551",
+    )
+    register(
+        "stored",
+        "limbeck_plugins.label_projectors.stored:StoredLabels",
+        summary="a teacher's soft labels, kept with the augmented views they belong to",
+        paper="arXiv:2112.01528",
     )

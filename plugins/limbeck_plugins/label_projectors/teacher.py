@@ -53,7 +53,7 @@ class TeacherLabels(LabelProjector):
             self._place()
         elif context.real is None:
             raise UsageError(
-                "label projector 'teacher' needs the real training set or the weights stored with a set, "
+                f"label projector '{self.name}' needs the real training set or what was stored with a set, "
                 "and found neither. Name the data with --data, or use --labels hard."
             )
         else:
@@ -61,9 +61,12 @@ class TeacherLabels(LabelProjector):
 
     def labels(self, images: Tensor, index: Tensor, epoch: int, draw: Draw | None) -> Tensor:
         """Return softmax(z / T) of the augmented images, probabilities [n, C], by a teacher in eval mode."""
+        return torch.softmax(self.logits(images) / self.options.temperature, dim=1).to(images.dtype)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return what the teacher makes of images [n, ch, h, w] as a student sees them, [n, C], in eval mode."""
         with torch.no_grad():
-            logits = self._network(self._weights(), images.to(self._network.dtype), train=False)
-        return torch.softmax(logits / self.options.temperature, dim=1).to(images.dtype)
+            return self._network(self._weights(), images.to(self._network.dtype), train=False)
 
     def bytes(self) -> int:
         """Return the size of the teacher's weights and buffers."""
@@ -103,5 +106,5 @@ class TeacherLabels(LabelProjector):
 
     def _weights(self) -> State:
         if self._state is None:
-            raise UsageError("label projector 'teacher' has no weights yet: call prepare first.")
+            raise UsageError(f"label projector '{self.name}' has no weights yet: call prepare first.")
         return self._state
