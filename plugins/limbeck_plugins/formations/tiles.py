@@ -1,6 +1,6 @@
 """Tiles: one stored image holds several smaller ones, which are enlarged to train on.
 
-Paper: Kim et al., "Dataset Condensation via Efficient Synthetic-Data Parameterization" (arXiv:2205.14959), section 4:
+Paper: Kim et al., "Dataset Condensation via Efficient Synthetic-Data Parameterization" (arXiv:2205.14959), section 3:
 uniform multi-formation, factor 2 for small and 3 for large images. Public code snu-mllab/Efficient-Dataset-Condensation
 (MIT). Written from the definitions.
 
