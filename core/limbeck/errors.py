@@ -49,6 +49,10 @@ class PluginError(LimbeckError):
     """A plugin that could not be loaded or that broke a rule of its hook."""
 
 
+class LimbeckWarning(UserWarning):
+    """Something asked for that works, but seldom as it is meant to."""
+
+
 def closest(asked: str, allowed: Iterable[str]) -> str | None:
     """Return the allowed name most like ``asked``, or None when none is near."""
     matches = difflib.get_close_matches(asked, list(allowed), n=1, cutoff=0.5)

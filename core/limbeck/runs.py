@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from limbeck.distillation.result import distilled_set, recipe_of, selected_set
 from limbeck.distillation.run import Interrupted, Progress, distil, total_steps
 from limbeck.distillation.setup import Estimate, Parts, asked_of, estimate, fit_to_memory, prepare_labels, set_up
 from limbeck.environment import environment
-from limbeck.errors import CheckpointError, LimbeckError, UsageError
+from limbeck.errors import CheckpointError, LimbeckError, LimbeckWarning, UsageError
 from limbeck.evaluation import Evaluation, Recipe, evaluate_with_baselines
 from limbeck.evaluation.kept import forget, keep_rows
 from limbeck.events import EvaluationInfo, RunInfo, RunResult
@@ -36,7 +37,7 @@ from limbeck.files import checked_text, folder_lock, signed, signed_text, write_
 from limbeck.lifecycle import Lifecycle
 from limbeck.networks import build_network
 from limbeck.plugins import registry
-from limbeck.preflight import check_names
+from limbeck.preflight import cautions, check_names
 from limbeck.synthetic import SyntheticSet
 from limbeck.synthetic.artifact import TENSORS
 
@@ -48,6 +49,7 @@ class Listener:
     """Who is told what while a run goes on; every part may be left out.
 
     Attributes:
+        warned: a caution before the run begins; a ``LimbeckWarning`` unless somebody listens.
         planned: the parts of the run and, before a first step, what a trial step cost.
         learning: finished and all epochs of a network that a selector trains.
         progress: after each flush of losses.
@@ -55,6 +57,7 @@ class Listener:
         row: a row of the evaluation finished.
     """
 
+    warned: Callable[[str], None] = lambda text: warnings.warn(text, LimbeckWarning, stacklevel=5)
     planned: Callable[[Parts, Estimate | None], None] = lambda parts, cost: None
     learning: Callable[[int, int], None] = lambda finished, epochs: None
     progress: Callable[[Progress], None] = lambda news: None
@@ -120,9 +123,11 @@ def run(
                 checkpoint.require_same_data(kept.start[0], dataset.train.digest(), folder)
             write_atomic(folder / CONFIG, signed_text(config.to_yaml()).encode())
             write_json(folder / ENVIRONMENT, signed(environment(str(device))))
+        network = build_network(config.network, dataset.spec, device)
+        for text in cautions(config, network):
+            listener.warned(text)
         if threads is None:
-            activation = build_network(config.network, dataset.spec, device).largest_activation()
-            stack.enter_context(threads_that_pay(activation, device))
+            stack.enter_context(threads_that_pay(network.largest_activation(), device))
         return _run(config, dataset, folder, kept, cache, listener)
 
 

@@ -97,8 +97,17 @@ class Screen:
     def listener(self) -> Listener:
         """Return the callbacks a run is given."""
         return Listener(
-            planned=self.planned, learning=self.learning, progress=self.progress, network=self.network, row=self.row
+            warned=self.warned,
+            planned=self.planned,
+            learning=self.learning,
+            progress=self.progress,
+            network=self.network,
+            row=self.row,
         )
+
+    def warned(self, text: str) -> None:
+        """Say a caution."""
+        self.console.print(f"warning: {text}")
 
     def learning(self, finished: int, epochs: int) -> None:
         """Follow a network that a selector trains."""

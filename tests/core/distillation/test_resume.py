@@ -26,7 +26,14 @@ CASES = {
     "real": ("dsa", {"init": {"from": "real"}, "ipc": 2}),
     "teacher": ("dc", {"labels": {"name": "teacher", "epochs": 1}}),
     "inner training on real images": ("dc", {"source": {"name": "inner", "outer": 3, "inner": 1, "on": "real"}}),
-    "batch norm": ("dc", {"network": "convnet-d1-w4-bn"}),
+    "batch norm": ("dc", {"network": "convnet-d1-w4-bn", "ipc": 2}),
+    "unit space": ("dm", {"optimiser": {"name": "adamw", "lr_img": 0.01, "space": "unit", "clamp": True}}),
+    "plateau": ("dm", {"optimiser": {"plateau": 1}}),
+    "term": ("dc", {"terms": [{"matcher": "cross_entropy", "source": {"name": "inner", "outer": 2, "inner": 1}}]}),
+    "term with an update of its own": (
+        "dm",
+        {"terms": [{"matcher": "cross_entropy", "source": "fresh", "weight": 0.5, "update": "own"}]},
+    ),
     "forward mode in chunks": ("dc", {"execution": {"second_pass": "forward_mode", "chunk": 3}, "ipc": 2}),
 }
 
