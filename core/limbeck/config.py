@@ -68,6 +68,9 @@ class DataSection(View):
 
     name: str = Field("digits", description="registered data set")
     batch_real: int = Field(256, ge=1, description="real images a class in each step")
+    batch_syn: int | None = Field(
+        None, ge=1, description="synthetic images a class in each step, drawn by lot; all when not given"
+    )
 
     def options(self) -> dict[str, Any]:
         """Return the options of the data set itself (checked when it is created)."""
@@ -75,7 +78,7 @@ class DataSection(View):
 
     def source(self) -> dict[str, Any]:
         """Return what ``load_dataset`` needs to find the same images: name, options, and the view on them."""
-        settings = self.model_dump(mode="json", exclude_defaults=True, exclude={"batch_real"})
+        settings = self.model_dump(mode="json", exclude_defaults=True, exclude={"batch_real", "batch_syn"})
         return {"name": self.name, **settings}
 
 
@@ -257,7 +260,7 @@ def build(*layers: Mapping[str, Any]) -> RunConfig:
     return parse(RunConfig, merged, "")
 
 
-NAMED = ("source", "matcher", "selector", "formation", "augmentation", "labels", "protocol", "executor")
+NAMED = ("source", "matcher", "selector", "formation", "augmentation", "before", "labels", "protocol", "executor")
 """Sections that are one component, whose options mean nothing to another one."""
 
 

@@ -25,6 +25,7 @@ class StepBatches:
         batch_real: real images of a group.
         generators: ``data`` draws images, ``augment`` the transforms.
         headroom: looked after whenever images of a group are asked for.
+        batch_syn: training images of a group at most, drawn by lot from those formed; None: all of them.
     """
 
     def __init__(
@@ -37,11 +38,12 @@ class StepBatches:
         batch_real: int,
         generators: Generators,
         headroom: Headroom | None = None,
+        batch_syn: int | None = None,
     ) -> None:
         self._real, self._parameters, self._formation = real, parameters, formation
         self._projector, self._augmentation = projector, augmentation
         self._batch_real, self._generators = batch_real, generators
-        self._headroom = headroom
+        self._headroom, self._batch_syn = headroom, batch_syn
         self._draw: Draw | None = None
         if augmentation is not None:
             self._draw = augmentation.draw(len(parameters.rows), generators.augment)
@@ -62,6 +64,10 @@ class StepBatches:
             index = torch.arange(rows.start, rows.stop, device=stored.device)
             labels = self._projector.labels(stored, index, 0, None)
         images, index = self._formation.formed(stored, self._parameters.group[rows], "match")
+        if self._batch_syn is not None and len(images) > self._batch_syn:
+            generator = self._generators.data
+            chosen = torch.randperm(len(images), generator=generator, device=generator.device)[: self._batch_syn]
+            images, index = images[chosen], index[chosen]
         return self._augment(images, group), labels[index]
 
     def calibration(self, per_group: int) -> Tensor:

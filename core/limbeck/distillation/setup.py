@@ -120,6 +120,7 @@ class Parts:
             self.config.data.batch_real,
             self.generators,
             self.headroom,
+            self.config.data.batch_syn,
         )
 
     def training_set(self) -> TrainData:
