@@ -146,9 +146,7 @@ class FeatureEngine(Engine):
             if inner.requires_grad:
                 self._pull(inner, {})
 
-    def _along(
-        self, signals: Signals, members: Members, directions: Sequence[Signals], sizes: Sequence[int]
-    ) -> Tensor:
+    def _along(self, signals: Signals, members: Members, directions: Sequence[Signals], sizes: Sequence[int]) -> Tensor:
         """Return what a pass adds to the inner products of every group's summary with its direction."""
         divisors = [1] * len(sizes) if self.matcher.needs_whole_batch else sizes
         weighted = [

@@ -21,3 +21,9 @@ def register_network_sources(register: Register) -> None:
         summary="a network trained between steps, on synthetic or on real images",
         paper="arXiv:2006.05929",
     )
+    register(
+        "pool",
+        "limbeck_plugins.network_sources.pool:Pool",
+        summary="networks trained on real images beforehand, between their start and their end",
+        paper="arXiv:2502.20653",
+    )
