@@ -111,6 +111,9 @@ class OptimiserSection(Options):
     lr_matcher: float = Field(0.001, gt=0, description="learning rate of a matcher's own parameters")
     lr_adversary: float = Field(0.001, gt=0, description="learning rate of a matcher's adversary")
     momentum: float = Field(0.5, ge=0, lt=1, description="momentum of sgd")
+    weight_decay: float | None = Field(
+        None, ge=0, description="decay of the images' pixels; none, and for adamw 0.01, when not given"
+    )
     order: Literal["joint", "groupwise"] = Field("joint", description="one update for all groups, or one a group")
     clamp: bool = Field(False, description="keep images inside the range of real ones after every update")
     space: Literal["unit"] | None = Field(

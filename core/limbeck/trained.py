@@ -57,11 +57,13 @@ class Trained:
     """One network before and after its training.
 
     Attributes:
+        key: a name that says what it learned from, and how.
         start: the weights and buffers it began with.
         state: those it ended with.
         seconds: what its training took, now or when it was kept.
     """
 
+    key: str
     start: State
     state: State
     seconds: float
@@ -113,7 +115,7 @@ class NetworkPool:
                 if on_epoch is not None:
                     on_epoch(before + finished, count * epochs)
 
-            found.append(self._find(index) or self._keep(index, self._train(index, chunk, tell)))
+            found.append(self._find(self._key(index)) or self._keep(self._train(index, chunk, tell)))
         return found
 
     def _train(self, index: int, chunk: int | None, tell: Callable[[int], None]) -> Trained:
@@ -140,7 +142,7 @@ class NetworkPool:
                 f"'{network.name}' diverged while it learned from real images at lr {how.lr:g}. "
                 f"Lower it: --set source.lr={how.lr / 10:g}"
             )
-        return Trained(start, state, time.perf_counter() - started)
+        return Trained(self._key(index), start, state, time.perf_counter() - started)
 
     def _images(self) -> RealData:
         asked, there = self.training.images, len(self.real)
@@ -181,30 +183,28 @@ class NetworkPool:
     def _path(self, key: str) -> Path | None:
         return None if self.cache is None else self.cache / FOLDER / f"{key}.safetensors"
 
-    def _find(self, index: int) -> Trained | None:
+    def _find(self, key: str) -> Trained | None:
         """Return a network that somebody holds or that is kept, or None; a file that cannot be used counts as none."""
-        key, device = self._key(index), self.network.device
-        path = self._path(key)
+        device, path = self.network.device, self._path(key)
         found = _alive.get(f"{key} {device}")
         if found is not None or path is None:
             return found
         try:
             tensors = unsealed(path.read_bytes())[1]
             placed = {name: value.to(device) for name, value in tensors.items() if name != "seconds"}
-            found = Trained(split(placed, "start"), split(placed, "state"), float(tensors["seconds"]))
+            found = Trained(key, split(placed, "start"), split(placed, "state"), float(tensors["seconds"]))
         except (OSError, ValueError, KeyError):
             return None
         _alive[f"{key} {device}"] = found
         return found
 
-    def _keep(self, index: int, trained: Trained) -> Trained:
-        key = self._key(index)
-        _alive[f"{key} {self.network.device}"] = trained
-        path = self._path(key)
+    def _keep(self, trained: Trained) -> Trained:
+        _alive[f"{trained.key} {self.network.device}"] = trained
+        path = self._path(trained.key)
         if path is not None:
             tensors: dict[str, Tensor] = join("start", trained.start) | join("state", trained.state)
             with contextlib.suppress(LimbeckError):  # what was learned counts, not whether it could be kept
-                write_atomic(path, sealed(key, tensors | {"seconds": torch.tensor(trained.seconds)}))
+                write_atomic(path, sealed(trained.key, tensors | {"seconds": torch.tensor(trained.seconds)}))
         return trained
 
 

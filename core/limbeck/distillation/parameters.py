@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,7 +60,11 @@ class SyntheticParameters:
             *((matcher.parameters(), section.lr_matcher) for matcher in matchers),
             *((matcher.adversary(), section.lr_adversary) for matcher in matchers),
         ]
-        groups = [{"params": list(tensors.values()), "lr": lr} for tensors, lr in learned if tensors]
+        groups: list[dict[str, Any]] = [
+            {"params": list(tensors.values()), "lr": lr} for tensors, lr in learned if tensors
+        ]
+        if section.weight_decay is not None:
+            groups[0]["weight_decay"] = section.weight_decay
         extra = {"momentum": section.momentum} if section.name == "sgd" else {}
         self.optimiser: torch.optim.Optimizer = OPTIMISERS[section.name](groups, **extra)
         if section.ema is not None:

@@ -86,6 +86,7 @@ def distilled_set(
     formed = {
         f"formations.{parts.formation.name}.{k}": v.detach().cpu() for k, v in parts.formation.parameters().items()
     }
+    spent = {name: took for term in parts.terms for name, took in term.source.spent.items()}
     made = SyntheticSet(
         images=parameters.result.float().cpu().clone(),
         labels=parameters.labels.cpu(),
@@ -96,7 +97,7 @@ def distilled_set(
         recipe=recipe_of(config).to_dict(),
         provenance={
             **_provenance(config, steps, seconds, growth),
-            "features_seconds": round(sum(term.source.seconds for term in parts.terms), 3),
+            "features_seconds": round(sum(spent.values()), 3),
         },
         component_state=formed,
     )

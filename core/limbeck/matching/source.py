@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from torch import Tensor
 
@@ -52,11 +53,12 @@ class NetworkSource(Component, ABC):
     """Supplies the weights of every step and moves them between steps.
 
     Attributes:
-        seconds: what getting ready took where that is more than a moment, now or when its results were kept.
+        spent: seconds that getting ready took, now or when its results were kept, each under the name of what came of
+            it; two sources of a run that share something name it alike.
     """
 
     context: SourceContext
-    seconds: float = 0.0
+    spent: Mapping[str, float] = MappingProxyType({})
 
     def prepare(self, context: SourceContext) -> None:
         """Get ready for a run; called once, before the first step and before ``load_state_dict``."""

@@ -52,7 +52,7 @@ class Pool(NetworkSource):
             raise UsageError("source 'pool' trains networks on real images, and this run has none.")
         pool = NetworkPool(context.network, context.real, self.options, self.options.seed, context.cache)
         self._pool = pool.take(self.options.networks, chunk=context.chunk(), on_epoch=context.on_epoch)
-        self.seconds = sum(trained.seconds for trained in self._pool)
+        self.spent = {trained.key: trained.seconds for trained in self._pool}
 
     @property
     def num_outer(self) -> int:
