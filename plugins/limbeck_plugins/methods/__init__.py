@@ -15,6 +15,8 @@ METHODS = {
     "fyi_dc": ("DC with mirror images", "arXiv:2407.08113"),
     "fyi_dsa": ("DSA with mirror images", "arXiv:2407.08113"),
     "fyi_dm": ("DM with mirror images", "arXiv:2407.08113"),
+    "idc": ("gradient matching of four images in one, on networks trained on real data", "arXiv:2205.14959"),
+    "ncfm": ("characteristic functions through pretrained networks", "arXiv:2502.20653"),
     "herding": ("coreset: images whose mean is the class mean", "arXiv:1611.07725"),
     "k_center": ("coreset: images that leave none far away", "arXiv:1708.00489"),
     "k_means": ("coreset: images at the centres of clusters", "arXiv:2207.09639"),

@@ -45,3 +45,9 @@ def register_protocols(register: Register) -> None:
         summary="SGD for 1000 epochs in batches of 64, DSA then CutMix, learning rate / 5 twice; last and best pass",
         paper="arXiv:2205.14959",
     )
+    register(
+        "ncfm",
+        "limbeck_plugins.protocols.ncfm:NCFMProtocol",
+        summary="AdamW for 2000 epochs on CutMix after DSA, halved learning rates; last and best pass",
+        paper="arXiv:2502.20653",
+    )
