@@ -60,7 +60,7 @@ class Attention(FeatureMatcher):
         layers: tuple[str, ...] | None = Field(
             None,
             min_length=1,
-            description="layers whose attention is matched; every activation but the last if not given",
+            description="layers whose attention is matched; all activations but the last if not given",
         )
         exponent: Literal[1, 2, 4] = Field(4, description="power of activations; 4 in the paper, 1 in its public code")
         weight: float = Field(0.01, ge=0, description="of the distance of mean embeddings, lambda in the paper")
@@ -69,17 +69,22 @@ class Attention(FeatureMatcher):
         """Look at the layers asked for, or at every activation but the last, and at what enters the classifier.
 
         Raises:
-            UsageError: a layer is unknown or has no maps, or the network has no two activations with maps.
+            UsageError: a layer is unknown or has no maps, or the network has too few of them.
         """
-        maps = _layers_with_maps(network)
+        maps, network_name = _layers_with_maps(network), f"network '{network.name}'"
+        if not maps:
+            raise UsageError(
+                f"{network_name} has no layers with maps, so it looks at no places. Choose one of convolutions, as in "
+                "--network convnet-d3-w128-in."
+            )
         for name in self.options.layers or ():
             if name not in maps:
-                raise unknown_name("layer", name, maps, f"These layers of network '{network.name}' have maps.")
+                raise unknown_name("layer", name, maps, f"These layers of {network_name} have maps.")
         layers = self.options.layers or [name for name, module in maps.items() if _is_activation(module)][:-1]
         if not layers:
             raise UsageError(
-                f"network '{network.name}' has no two activations with maps, of which all but the last are matched. "
-                f"Name layers, as in --set 'matcher.layers=[NAME]'. These have maps: {', '.join(maps) or 'none'}."
+                f"{network_name} has no two activations with maps, of which all but the last are matched. Name layers, "
+                f"as in --set 'matcher.layers=[{next(iter(maps))}]'. These have maps: {', '.join(maps)}."
             )
         return [*layers, EMBEDDING]
 
