@@ -16,6 +16,7 @@ from limbeck.errors import UsageError
 from limbeck.evaluation.baselines import obstacle
 from limbeck.execution.device import resolve_device
 from limbeck.files import content_key
+from limbeck.plugins import registry
 from limbeck.preflight import check_names
 
 UNTOLD = ("checkpoint_seconds", "flush_every", "executor")
@@ -145,8 +146,10 @@ def plan(
 
 def _configured(method: str, profile: str | None, asked: Mapping[str, Any]) -> RunConfig:
     config = configure(method, None, profile, asked)
-    if config.matcher is None and asked.get("budget"):
-        config = configure(method, None, profile, {key: value for key, value in asked.items() if key != "budget"})
+    if config.matcher is None:
+        learned = registry().load("label_projectors", config.labels.name)[0].learns()
+        moot = {"budget", "labels"} if learned else {"budget"}
+        config = configure(method, None, profile, {key: value for key, value in asked.items() if key not in moot})
     if config.evaluation.networks < 1:
         raise UsageError("a comparison needs networks to measure with, but 0 were asked for. Type --networks 5.")
     return config

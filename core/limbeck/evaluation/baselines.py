@@ -22,6 +22,9 @@ from limbeck.plugins import registry
 from limbeck.seeding import generator
 from limbeck.synthetic import LabelProjector, SyntheticSet
 
+PROJECTORS = "label_projectors."
+"""Prefix of the tensors of label projectors among those that travel with a set."""
+
 SMALL = 5000
 """Training images below which the whole set is cheap to train on."""
 
@@ -113,8 +116,11 @@ def obstacle(label: Baseline, label_kind: str, recipe: Recipe) -> str:
         return "the set's labels are classes already"
     if label.endswith("_plain") and recipe.augmentation is None:
         return "the recipe has no augmentation to leave out"
-    if label in ("random_soft", "random_plain") and is_soft and not _labels_any_image(recipe):
+    projector: LabelProjector = registry().create("label_projectors", recipe.labels)
+    if label in ("random_soft", "random_plain") and is_soft and not projector.labels_any_image:
         return "the soft labels belong to the set's own images, and nothing gives random ones the like"
+    if label == "synthetic_plain" and projector.labels_views:
+        return "the labels belong to augmented views"
     return ""
 
 
@@ -134,11 +140,6 @@ def rows_for_scores(label_kind: str, recipe: Recipe) -> tuple[Baseline, ...]:
         "whole",
     )
     return tuple(label for label in needed if not obstacle(label, label_kind, recipe))
-
-
-def _labels_any_image(recipe: Recipe) -> bool:
-    projector: LabelProjector = registry().create("label_projectors", recipe.labels)
-    return projector.labels_any_image
 
 
 def _for_real(recipe: Recipe) -> Recipe:
@@ -182,9 +183,15 @@ def _own_trials(
     yield Trial("synthetic_plain", recipe.with_(augmentation=None), networks, lambda _: own)
     if "synthetic_hard" in wanted:
         hard = recipe.for_classes()
-        labels = synthetic.labels if synthetic.label_kind == "hard" else synthetic.labels.argmax(1)
-        material = material_of(synthetic.with_(labels=labels, label_kind="hard"), data, hard, measurement)
+        material = material_of(_with_classes(synthetic), data, hard, measurement)
         yield Trial("synthetic_hard", hard, networks, lambda _: material)
+
+
+def _with_classes(synthetic: SyntheticSet) -> SyntheticSet:
+    """Return the same images with classes for labels, and without what only gives them other labels."""
+    labels = synthetic.labels if synthetic.label_kind == "hard" else synthetic.labels.argmax(1)
+    state = {name: value for name, value in synthetic.component_state.items() if not name.startswith(PROJECTORS)}
+    return synthetic.with_(labels=labels, label_kind="hard", component_state=state)
 
 
 def whole_recipe(recipe: Recipe, size: int) -> Recipe:

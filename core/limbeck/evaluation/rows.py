@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.errors import ArtifactError
-from limbeck.evaluation.recipe import Recipe
+from limbeck.evaluation.recipe import STORED_LABELS, Recipe
 from limbeck.evaluation.scores import scores_of
 from limbeck.files import read_json, signed, write_json
 
@@ -105,8 +105,9 @@ class Evaluation:
 
     @property
     def labels(self) -> str:
-        """Name of the label projector the networks learned from."""
-        return str(self.recipe["labels"]["name"])
+        """Name of the label projector the networks learned from; "soft" for soft labels stored with the images."""
+        name = str(self.recipe["labels"]["name"])
+        return "soft" if name == STORED_LABELS["name"] and self.label_kind != "hard" else name
 
     @property
     def augmentation(self) -> str:

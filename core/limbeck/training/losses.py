@@ -96,8 +96,12 @@ def sample_losses(
         temperature: T, divides the logits before the softmax; ``mse`` has none.
         class_mask: bool [C]; classes that are False take no part, and soft targets are renormalised
             over the others.
+
+    Raises:
+        UsageError: soft targets of another number of classes.
     """
     if targets.is_floating_point():
+        check_width(targets, logits.shape[1])
         targets = targets.to(logits.dtype)
     if loss == "mse":
         return _squared_error(logits, targets, class_mask)
@@ -110,6 +114,19 @@ def sample_losses(
         targets = kept / kept.sum(1, keepdim=True)
     cross = -(targets * F.log_softmax(scaled, dim=1)).sum(1)
     return cross + torch.xlogy(targets, targets).sum(1) if loss == "kl" else cross
+
+
+def check_width(targets: Tensor, classes: int) -> None:
+    """Refuse soft labels [n, C] of another width than the network's head.
+
+    Raises:
+        UsageError: says both.
+    """
+    if targets.shape[-1] != classes:
+        raise UsageError(
+            f"the soft labels have {targets.shape[-1]} classes, but the network's head has {classes}. "
+            "Give labels and a network of the same classes."
+        )
 
 
 def batch_loss(losses: Tensor, weights: Tensor | None, mask_norm: str = "constant") -> Tensor:

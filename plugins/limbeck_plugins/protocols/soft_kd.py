@@ -7,10 +7,10 @@ test every tenth pass of which the best is reported.
 
 Different: the augmentation is the set's own unless another is asked for, where SRe2L trains on random resized crops
 that CutMix blends: ``augmentation={name: cutmix, before: {name: resized_crop}}``. Labels are a teacher's, given online
-for what the student sees, blended images included, or those stored with the set, which are blended as the images are.
-The public code tests after passes 1, 11, ..., and here it is 10, 20, ... The last pass is told beside the best. Stored
-probabilities are compared as they are: their temperature was chosen when they were stored. RDED's own numbers are those
-of protocol ``rded``.
+for what the student sees, blended images included, or kept with the views they were given for (labels ``stored``), or
+those stored with the set, which are blended as the images are. The public code tests after passes 1, 11, ..., and here
+it is 10, 20, ... The last pass is told beside the best. A set's own probabilities are compared as they are: their
+temperature was chosen when they were made. RDED's own numbers are those of protocol ``rded``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pydantic import Field
 from limbeck.config import Spec
 from limbeck.evaluation import Protocol, Recipe, augmentation_of
 from limbeck.options import Options as OptionsBase
+from limbeck.plugins import registry
 
 TEMPERATURE = 20.0
 TEACHER = "teacher"
@@ -58,7 +59,8 @@ class SoftLabelProtocol(Protocol):
         kept: dict[str, Any] = stored.belongings() if stored else {}
         asked: Spec | None = options.labels
         labels = dict(asked.model_dump() if asked is not None else kept.get("labels", {"name": TEACHER}))
-        has_teacher = labels["name"] == TEACHER
+        projector, _ = registry().load("label_projectors", labels["name"])
+        has_teacher = "temperature" in projector.Options.model_fields
         temperature = 1.0
         if options.loss != "mse":
             temperature = options.temperature or (TEMPERATURE if has_teacher else 1.0)
