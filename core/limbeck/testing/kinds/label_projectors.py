@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from limbeck.augment import Draw
+from limbeck.augment import Augmentation, Draw
 from limbeck.data import RealData
 from limbeck.networks import build_network
 from limbeck.seeding import generator
@@ -22,6 +22,22 @@ COUNT = 6
 KINDS = ("hard", "probabilities", "logits")
 
 
+class _Brighter(Augmentation):
+    """What students train with here: every image a little brighter."""
+
+    name = "brighter"
+
+    def draw(self, rows: int, generator: torch.Generator, *, one_op: bool = False) -> Draw:
+        return Draw(torch.zeros(rows, dtype=torch.int64), torch.rand(rows, 1, generator=generator))
+
+    def apply(self, images: Tensor, draw: Draw) -> Tensor:
+        return images + draw.u[..., None, None]
+
+
+def _images() -> Tensor:
+    return normal(COUNT, *SPEC.shape, dtype=torch.float32)
+
+
 def _stored(kind: str) -> Tensor:
     hard = torch.arange(COUNT) % CLASSES
     logits = 3 * one_hot(hard, CLASSES).float()
@@ -29,28 +45,34 @@ def _stored(kind: str) -> Tensor:
 
 
 def _prepared(subject: Subject, kind: str = "hard", state: dict[str, Tensor] | None = None) -> Any:
-    """Return the projector ready for use; with a state, as where only the stored set is at hand."""
+    """Return the projector ready for students; with a state, as where only the stored set is at hand."""
     real: RealData | None = tiny_data() if state is None else None
     projector: LabelProjector = subject.make()
     if state is not None:
         projector.load_state_dict(state)
-    projector.prepare(
-        ProjectorContext(
-            real=real,
-            spec=SPEC,
-            network=lambda name: tiny_network() if name is None else build_network(name, SPEC),
-            seed=0,
-            device=torch.device("cpu"),
-            labels=_stored(kind),
-            label_kind=kind,
-        )
+    context = ProjectorContext(
+        real=real,
+        spec=SPEC,
+        network=lambda name: tiny_network() if name is None else build_network(name, SPEC),
+        seed=0,
+        device=torch.device("cpu"),
+        labels=_stored(kind),
+        label_kind=kind,
+        augmentation=_Brighter(),
+        images=_images(),
+        stored=torch.arange(COUNT),
     )
+    projector.prepare(context)
+    if state is None:
+        projector.finish(context)
     return projector
 
 
 def _labels(projector: LabelProjector) -> Tensor:
-    images, index = normal(COUNT, *SPEC.shape, dtype=torch.float32), torch.arange(COUNT)
+    images, index = _images(), torch.arange(COUNT)
     draw = projector.plan(index, 1, generator(0, "tiny", "augment"))
+    if draw is not None and len(draw.u) in (1, COUNT):
+        images = _Brighter().apply(images, draw)
     return projector.labels(images, index, 1, draw)
 
 
@@ -71,7 +93,7 @@ def labels_are_labels(subject: Subject) -> None:
 def follows_the_index(subject: Subject) -> None:
     """The label of a sample belongs to the stored image it was formed from."""
     projector = _prepared(subject)
-    images, order = normal(COUNT, *SPEC.shape, dtype=torch.float32), torch.tensor([4, 0, 5, 1, 3, 2])
+    images, order = _images(), torch.tensor([4, 0, 5, 1, 3, 2])
     if projector.plan(order, 1, generator(0, "tiny", "augment")) is not None:
         raise NotApplicable("its labels belong to particular views")
     whole = projector.labels(images, torch.arange(COUNT), 1, None)
@@ -105,6 +127,19 @@ def learned_labels_learn(subject: Subject) -> None:
         require(bool(gradient.isfinite().all()) and bool(gradient.any()), f"that of '{name}' is zero or not finite")
 
 
+def leaves_its_labels(subject: Subject) -> None:
+    """The labels it leaves the set are those it gave."""
+    projector = _prepared(subject)
+    left = projector.final_labels()
+    if left is None:
+        raise NotApplicable("it leaves none: it travels with the set itself")
+    labels, kind = left
+    require(kind in KINDS, f"their kind is {kind!r}, which is none of {', '.join(KINDS)}")
+    given = _labels(projector).detach()
+    same = labels.shape == given.shape and torch.allclose(labels.to(given.dtype), given, atol=1e-5)
+    require(same, "they are others")
+
+
 def is_deterministic(subject: Subject) -> None:
     """The same seed gives the same labels."""
     require_same_twice(lambda: _labels(_prepared(subject)).detach())
@@ -124,6 +159,7 @@ CHECKS = (
     plans_fit_the_batch,
     bytes_are_counted,
     learned_labels_learn,
+    leaves_its_labels,
     is_deterministic,
     state_survives_the_artifact,
 )
