@@ -38,9 +38,9 @@ class Golden:
         images = self.leaf[group]
         return images, torch.full((len(images),), group)
 
-    def check(self, matcher, chunks, key):
+    def check(self, matcher, chunks, key, step=STEP):
         engine = type(matcher).engine(matcher, self.network, chunks)
-        loss = engine.accumulate(self, self.state, STEP, range(self.classes))
+        loss = engine.accumulate(self, self.state, step, range(self.classes))
         torch.testing.assert_close(loss, self.tensors[f"{key}.loss"], rtol=1e-9, atol=0)
         expected = self.tensors[f"{key}.image_grad"]
         error = (self.leaf.grad - expected).norm() / expected.norm()

@@ -1,7 +1,6 @@
 """The two families carry methods they were not written for, and agree with finite differences."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -258,42 +257,3 @@ def test_real_passes_in_bfloat16_stay_close():
         assert gradient.dtype == torch.float32
         assert rough != exact
         torch.testing.assert_close(rough, exact, rtol=0.1, atol=1e-3)
-
-
-GOLDEN = Path(__file__).parents[2] / "data" / "golden"
-
-
-class Attention(FeatureMatcher):
-    """Normalised attention maps of every activation but the last, and the embedding (arXiv:2310.00093)."""
-
-    def __init__(self, power):
-        super().__init__()
-        self.power = power
-
-    def taps(self, net):
-        return [*net.names_of(nn.ReLU)[:-1], "embedding"]
-
-    def signal(self, maps):
-        embedding = maps["embedding"]
-        attention = {k: v.abs().pow(self.power).sum(1).flatten(1) for k, v in maps.items() if k != "embedding"}
-        return {"embedding": embedding, **{k: nn.functional.normalize(v, dim=1) for k, v in attention.items()}}
-
-    def discrepancy(self, syn, real, step):
-        per_key = {k: (syn[k] - real[k]).square().sum() for k in syn}
-        return sum(0.01 * value if k == "embedding" else value for k, value in per_key.items())
-
-
-@pytest.mark.parametrize("case", ["rgb32", "grey28"])
-@pytest.mark.parametrize("chunks", [WHOLE, Chunks(3, 2)], ids=["whole", "chunked"])
-def test_families_reproduce_contrastive_and_attention_matching(case, chunks, golden_case):
-    golden_case(case).check(Joint(), chunks, "contrastive")
-    for power in (1, 2, 4):
-        batches = golden_case(case)
-        engine = Attention.engine(Attention(power), batches.network, chunks)
-        loss = engine.accumulate(batches, batches.state, STEP, range(batches.classes))
-        stored = batches.tensors
-        torch.testing.assert_close(
-            loss, stored[f"attention.p{power}.sam"] + 0.01 * stored[f"attention.p{power}.mmd"], rtol=1e-9, atol=0
-        )
-        expected = stored[f"attention.p{power}.image_grad"]
-        assert (batches.leaf.grad - expected).norm() / expected.norm() < 1e-9
