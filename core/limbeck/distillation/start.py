@@ -112,7 +112,7 @@ def _compose(chosen: Selection, formation: Formation) -> Selection:
     each = formation.starts_from
     if each == 1:
         return chosen
-    labels = chosen.labels.unflatten(0, (-1, each))
+    images, labels = (rows.reshape(-1, each, *rows.shape[1:]) for rows in (chosen.images, chosen.labels))
     if labels.is_floating_point():
         labels = labels.mean(1)
     elif bool((labels == labels[:, :1]).all()):
@@ -122,8 +122,8 @@ def _compose(chosen: Selection, formation: Formation) -> Selection:
             f"formation '{formation.name}' makes one image of {each} real ones, and a group holds images of several "
             "classes. Use groups of one class each, or start from noise: --set init.from=noise"
         )
-    images = formation.compose(chosen.images.unflatten(0, (-1, each)))
-    return replace(chosen, images=images, labels=labels, group=chosen.group[::each], index=None)
+    stored = formation.compose(images)
+    return replace(chosen, images=stored, labels=labels, group=chosen.group[::each], index=None)
 
 
 def _noise(ipc: int, real: RealData, generators: Generators) -> Start:

@@ -61,15 +61,19 @@ class Tiles(Formation):
 
     def compose(self, images: Tensor) -> Tensor:
         """Make stored images [n, ch, h, w] of real ones [n, factor^2, ch, h, w], each shrunk to a tile."""
-        factor = self.options.factor
-        tiles = images[..., ::factor, ::factor].unflatten(1, (factor, factor))
-        return tiles.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+        factor: int = self.options.factor
+        tiles = images[..., ::factor, ::factor]
+        n, _, channels, height, width = tiles.shape
+        rows = tiles.reshape(n, factor, factor, channels, height, width).permute(0, 3, 1, 4, 2, 5)
+        return rows.reshape(n, channels, factor * height, factor * width)
 
     def expand(self, images: Tensor, labels: Tensor, group: Tensor, phase: Phase) -> tuple[Tensor, Tensor, Tensor]:
         """Return the tiles of every image as images [n factor^2, ch, h, w], row by row, in every phase."""
-        factor, size, tiles = self.options.factor, images.shape[2:], self.starts_from
+        factor, tiles = self.options.factor, self.starts_from
         if factor == 1:
             return images, labels, group
-        cut = images.unflatten(3, (factor, -1)).unflatten(2, (factor, -1)).permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
-        enlarged = functional.interpolate(cut, size=tuple(size), mode="bilinear", align_corners=False)
+        n, channels, height, width = images.shape
+        rows = images.reshape(n, channels, factor, height // factor, factor, width // factor)
+        cut = rows.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+        enlarged = functional.interpolate(cut, size=(height, width), mode="bilinear", align_corners=False)
         return enlarged, labels.repeat_interleave(tiles, dim=0), group.repeat_interleave(tiles)
