@@ -16,7 +16,7 @@ EXCUSES = {
     "augmentations": r"it declares (differentiable|independent|heeds_one_op) = False",
     "datasets": r"data set '\w+' cannot be read from .*|needs the option 'path', .*|it is too large to be read twice.*",
     "formations": r"it has none",
-    "label_projectors": r"it has none|it leaves the augmentation to the trainer",
+    "label_projectors": r"it has none|it leaves the augmentation to the trainer|its labels belong to particular views",
     "matchers": r"it has neither|only the gradient family has two",
     "networks": r"the network '\w+' needs '\w+', which is not installed.*",
     "observers": r"the observer '\w+' needs '\w+', which is not installed.*",

@@ -128,11 +128,11 @@ def learned_labels_learn(subject: Subject) -> None:
 
 
 def leaves_its_labels(subject: Subject) -> None:
-    """The labels it leaves the set are those it gave."""
+    """Labels that it leaves the set are those it gave."""
     projector = _prepared(subject)
     left = projector.final_labels()
     if left is None:
-        raise NotApplicable("it leaves none: it travels with the set itself")
+        raise NotApplicable("it has none")
     labels, kind = left
     require(kind in KINDS, f"their kind is {kind!r}, which is none of {', '.join(KINDS)}")
     given = _labels(projector).detach()
