@@ -20,6 +20,8 @@ def test_a_recipe_survives_json():
         loss="kl",
         temperature=4.0,
         schedule="cosine",
+        cosine_share=0.5,
+        best_of=0.2,
         clip=1.5,
         evaluate_every=2,
         selection="best",
@@ -62,6 +64,33 @@ def test_a_recipe_of_the_first_format_means_what_it_did():
     assert (recipe.loss, recipe.temperature, recipe.clip, recipe.learned_lr) == ("ce", 1.0, None, None)
     assert (recipe.evaluate_every, recipe.selection, recipe.lr_search) == (0, "last", ())
     assert recipe.course == StepSchedule((152,), 0.1, True)
+    assert (recipe.cosine_share, recipe.best_of) == (1.0, 1.0)
+
+
+def test_what_is_as_it_was_before_is_not_written(recipe):
+    """So that networks which were trained by such a recipe are found again."""
+    assert {"cosine_share", "best_of"}.isdisjoint(recipe.to_dict())
+    changed = recipe.with_(cosine_share=0.5, best_of=0.2).to_dict()
+    assert (changed["cosine_share"], changed["best_of"]) == (0.5, 0.2)
+
+
+def test_a_share_of_a_cosine_ends_before_zero(recipe):
+    course = recipe.with_(schedule="cosine", cosine_share=0.5).course
+    assert course == Cosine(0.5)
+    assert [round(course.scale(done, 300), 4) for done in (0, 150, 300)] == [1.0, 0.8536, 0.5]
+
+
+def test_the_best_is_chosen_from_the_last_passes_alone(recipe):
+    late = recipe.with_(epochs=300, best_of=0.2)
+    assert [done for done in range(10, 301, 10) if late.counts(done)] == [250, 260, 270, 280, 290, 300]
+    assert all(recipe.with_(epochs=300).counts(done) for done in range(1, 301))
+    assert recipe.with_(epochs=3, best_of=0.01).counts(3)
+
+
+@pytest.mark.parametrize("change", [{"cosine_share": 0}, {"cosine_share": 1.5}, {"best_of": 0}, {"best_of": 2}])
+def test_shares_are_shares(recipe, change):
+    with pytest.raises(UsageError, match=next(iter(change))):
+        Recipe.from_dict({**recipe.to_dict(), **change})
 
 
 def test_classes_are_learned_by_cross_entropy_at_temperature_one(recipe):

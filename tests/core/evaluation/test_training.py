@@ -1,5 +1,7 @@
 """What a recipe says reaches the trainer; tests on the way change nothing, and best and last stay apart."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -80,6 +82,16 @@ def test_best_and_last_are_kept_apart_and_the_best_is_labelled(synthetic, data, 
     plain = evaluate_set(synthetic, data, recipe, networks=1)
     assert (plain.best, plain.best_mean, plain.best_note, plain.tests, plain.curves) == (None, None, "", [], [])
     assert plain.selection == "last"
+
+
+def test_an_early_test_is_no_best_where_late_ones_alone_count(synthetic, data, recipe, tmp_path):
+    often = recipe.with_(epochs=10, milestones=(), evaluate_every=1, selection="best")
+    whole = evaluate_set(synthetic, data, often, networks=3, cache=tmp_path)
+    late = evaluate_set(synthetic, data, often.with_(best_of=0.2), networks=3, cache=tmp_path)
+    assert (late.curves, late.seconds) == (whole.curves, whole.seconds)  # nothing is trained anew for it
+    assert late.best == [max(curve[-2:]) for curve in late.curves]
+    assert late.best_note == "best of 2 tests of the last 20 % of passes on the test set, optimistic"
+    assert replace(late, recipe=late.recipe | {"best_of": 0.05}).best_note.startswith("best of 1 test of the last 5 %")
 
 
 def test_what_is_reported_trains_nothing_anew(synthetic, data, recipe, tmp_path):
