@@ -77,7 +77,7 @@ def choose(selector: Selector, ipc: int, real: RealData, generator: torch.Genera
         DataError: a group has fewer images than that.
     """
     if formation.starts_from > 1:
-        _check_sizes(ipc, real, formation, "Lower --ipc, or the formation's factor.")
+        _check_sizes(ipc, real, formation, "Lower --ipc, or choose another formation.")
     return _compose(selector.select(real, ipc * formation.starts_from, generator), formation)
 
 

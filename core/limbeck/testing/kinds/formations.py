@@ -100,6 +100,25 @@ def _require_slope_at(parameter: Tensor, slope: Tensor, compute: Callable[[], Te
     )
 
 
+def starts_from_real_images(subject: Subject) -> None:
+    """Each stored image is composed of as many real ones as it starts from, and of no others."""
+    formation: Formation = subject.make().for_data(SPEC)
+    count, each = PER_GROUP * CLASSES, formation.starts_from
+    require(each >= 1, f"starts_from is {each}")
+    for dtype in (torch.float32, torch.float64):
+        real = normal(count, each, *SPEC.shape, dtype=dtype)
+        stored = formation.compose(real)
+        require(
+            stored.shape == (count, *SPEC.shape) and stored.dtype == dtype,
+            f"{dtype} {list(real.shape)} becomes {stored.dtype} {list(stored.shape)}",
+        )
+        for row in range(count):
+            require(
+                torch.equal(formation.compose(real[row : row + 1])[0], stored[row]),
+                "a stored image composed alone is another than among others",
+            )
+
+
 def is_deterministic(subject: Subject) -> None:
     """The same stored images give the same training images."""
     images, group = _stored()
@@ -125,6 +144,7 @@ CHECKS = (
     labels_follow_their_images,
     stored_types_stay,
     gradient_is_the_slope,
+    starts_from_real_images,
     is_deterministic,
     state_survives_the_artifact,
 )
