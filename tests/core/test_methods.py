@@ -15,7 +15,7 @@ from limbeck.networks import build_network
 from limbeck.plugins import registry
 from limbeck.preflight import check_names
 
-METHODS = ("dc", "dsa", "dm", "random", "herding", "k_center", "k_means", "forgetting")
+METHODS = ("dc", "dsa", "dm", "fyi_dc", "fyi_dsa", "fyi_dm", "random", "herding", "k_center", "k_means", "forgetting")
 DATA = ("digits", "mnist", "fashion_mnist", "cifar10")
 IPC = (1, 3, 10, 40, 50, 100)
 LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
