@@ -256,7 +256,8 @@ class _Pending:
 
 
 def _best(result: Result, recipe: Recipe) -> float:
-    return max(found for done, found in zip(result["tests"], result["curve"], strict=True) if recipe.counts(done))
+    tests = zip(result["tests"], result["curve"], strict=True)
+    return max(float(found) for done, found in tests if recipe.counts(done))
 
 
 def _mean_per_class(rows: Sequence[Sequence[float | None]]) -> list[float]:

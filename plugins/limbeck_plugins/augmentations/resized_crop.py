@@ -71,7 +71,7 @@ class ResizedCrop(Augmentation):
     def _transform(self, images: Tensor, u: Tensor) -> Tensor:
         options, size = self.options, (images.shape[2], images.shape[3])
         if options.shuffle > 1:
-            strips = u[:, STRIPS:].split(options.shuffle, dim=1)
+            strips = torch.split(u[:, STRIPS:], options.shuffle, dim=1)
             rows, columns = (_shuffled(side, chance) for side, chance in zip(size, strips, strict=True))
             images = pick(images, rows, columns)
         images = stretch(images, parts(u, size, options.scale, options.ratio), size)
@@ -90,8 +90,8 @@ def parts(u: Tensor, size: tuple[int, int], scale: tuple[float, float], ratio: t
         ratio: least and largest width over height, uniform between in the logarithm.
     """
     (height, width), low = size, math.log(ratio[0])
-    area, skew = u[:, FIRST:STRIPS].double().unflatten(1, (TRIES, 2)).unbind(2)
-    area = height * width * (scale[0] + area * (scale[1] - scale[0]))
+    area, skew = u[:, FIRST:STRIPS].double().reshape(-1, TRIES, 2).unbind(2)
+    area = (scale[0] + area * (scale[1] - scale[0])) * (height * width)
     skew = (low + skew * (math.log(ratio[1]) - low)).exp()
     wide, high = ((area * skew).sqrt().round().long(), (area / skew).sqrt().round().long())
     fits = (wide > 0) & (wide <= width) & (high > 0) & (high <= height)
