@@ -61,6 +61,18 @@ USAGE = {
         ["--data", "mnist", "--data-root", "nowhere"],
         ["'mnist'", "nowhere", "--data-root", "LIMBECK_DATA", "--download"],
     ),
+    "layer of a matcher": (
+        ["--method", "datadam", "--network", "convnet-d2-w4", "--set", "matcher.layers=[feature.2]"],
+        ["unknown layer 'feature.2'", "Did you mean 'features.2'?", "'convnet-d2-w4'"],
+    ),
+    "network without maps": (
+        ["--method", "datadam", "--network", "mlp"],
+        ["'mlp' has no layers with maps", "--network"],
+    ),
+    "groups as one, updated each on its own": (
+        ["--method", "dcc", "--set", "optimiser.order=groupwise"],
+        ["'contrastive'", "all groups as one", "optimiser.order=groupwise", "matcher.name=gradient"],
+    ),
     "settings file": (["--config", "absent.yaml"], ["absent.yaml", "No such file", "--config"]),
     "out and resume": (["--resume", "old"], ["--resume", "--out run", "leave out"]),
 }
