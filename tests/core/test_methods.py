@@ -15,11 +15,16 @@ from limbeck.networks import build_network
 from limbeck.plugins import registry
 from limbeck.preflight import check_names
 
-METHODS = ("dc", "dsa", "dm", "fyi_dc", "fyi_dsa", "fyi_dm", "random", "herding", "k_center", "k_means", "forgetting")
-DATA = ("digits", "mnist", "fashion_mnist", "cifar10")
+METHODS = (
+    *("dc", "dsa", "dm", "dcc", "dsac", "datadam", "fyi_dc", "fyi_dsa", "fyi_dm"),
+    *("random", "herding", "k_center", "k_means", "forgetting"),
+)
+DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
 IPC = (1, 3, 10, 40, 50, 100)
 LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
 """Steps a network and epochs between two of them, as published with arXiv:2006.05929."""
+LOOPS_CONTRASTIVE = {**LOOPS, 1: (10, 5)}
+"""The same, as published with arXiv:2202.02916."""
 
 FIGURES = {
     "dc": {
@@ -33,6 +38,8 @@ FIGURES = {
         "cifar10": (28.8, 52.1, 60.6),
     },
     "dm": {"cifar10": (26.0, 48.9, 63.0)},
+    "dcc": {"cifar10": (32.9, 49.4, 61.6), "cifar100": (13.3, 30.6, 40.0)},
+    "dsac": {"cifar10": (34.0, 54.5, 64.2), "cifar100": (14.6, 33.5, 39.3)},
 }
 """Published accuracies at ipc 1, 10 and 50."""
 
@@ -70,9 +77,10 @@ def test_networks_fit_the_images(method, data, shape):
         assert build_network(name, spec).shape == shape
 
 
-@pytest.mark.parametrize("method", ["dc", "dsa"])
-@pytest.mark.parametrize("ipc, loops", LOOPS.items())
-def test_published_loops(method, ipc, loops):
+@pytest.mark.parametrize("method", ["dc", "dsa", "dcc", "dsac"])
+@pytest.mark.parametrize("ipc", LOOPS)
+def test_published_loops(method, ipc):
+    loops = (LOOPS_CONTRASTIVE if method in ("dcc", "dsac") else LOOPS)[ipc]
     config = resolved(method, ipc=ipc)
     source = registry().create("network_sources", config.source.model_dump())
     source.prepare(SourceContext(None, ipc, None, None, None, None, None))
@@ -83,16 +91,19 @@ def test_published_loops(method, ipc, loops):
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("ipc", IPC)
 def test_published_numbers_of_gradient_matching(data, ipc):
-    for method, start in (("dc", "noise"), ("dsa", "real")):
+    plain = {"name": "gradient", "distance": "ours"}
+    joint = {"name": "contrastive", "distance": "ours", "outer_warmup": 250, "inner_warmup": 10}
+    published = (("dc", "noise", plain), ("dsa", "real", plain), ("dcc", "real", joint), ("dsac", "real", joint))
+    for method, start, matcher in published:
         config = resolved(method, data=data, ipc=ipc)
         section = config.optimiser
         assert (section.name, section.lr_img, section.momentum) == ("sgd", 0.1, 0.5)
         assert (config.data.batch_real, config.budget.iterations, config.network) == (256, 1000, "convnet-d3-w128-in")
         assert (config.init.origin, config.storage, config.formation.name) == (start, "float32", "identity")
-        assert config.matcher.model_dump() == {"name": "gradient", "distance": "ours"}
+        assert config.matcher.model_dump() == matcher
         source = registry().create("network_sources", config.source.model_dump()).options
         assert (source.lr_net, source.batch_train, source.momentum, source.weight_decay) == (0.01, 256, 0, 0)
-        assert (config.augmentation is not None) == (method == "dsa")
+        assert (config.augmentation is not None) == (method in ("dsa", "dsac"))
         assert config.evaluation.networks == 20
 
 
@@ -107,6 +118,29 @@ def test_published_numbers_of_distribution_matching(data, ipc):
     assert (config.matcher.name, config.augmentation.name) == ("distribution", "dsa")
 
 
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("ipc", IPC)
+def test_published_numbers_of_attention_matching(data, ipc):
+    config = resolved("datadam", data=data, ipc=ipc)
+    section = config.optimiser
+    assert (section.name, section.lr_img, section.momentum) == ("sgd", 10.0 if ipc > 50 else 1.0, 0.5)
+    assert (config.data.batch_real, config.budget.iterations, config.source.name) == (64, 8000, "fresh")
+    assert (config.init.origin, config.network, config.augmentation.name) == ("real", "convnet-d3-w128-bn", "dsa")
+    assert config.matcher.model_dump() == {"name": "attention", "exponent": 4, "weight": 0.01}
+    recipe = recipe_of(config)
+    assert (recipe.epochs, recipe.batch_size, config.evaluation.networks) == (1801, 64, 10)
+
+
+@pytest.mark.parametrize("method", ["dcc", "dsac"])
+@pytest.mark.parametrize("ipc", IPC)
+def test_small_runs_of_contrastive_matching_reach_both_phases(method, ipc):
+    for data in DATA:
+        small, wide = (resolved(method, profile, data, ipc) for profile in ("small", "published"))
+        assert 0 < small.matcher.options()["outer_warmup"] < small.budget.iterations / 2
+        assert small.data.source() == wide.data.source()
+        assert wide.data.options() == ({"statistics": "cifar10"} if data == "cifar100" else {})
+
+
 @pytest.mark.parametrize(
     "method, data, passes, augmentation",
     [
@@ -116,6 +150,9 @@ def test_published_numbers_of_distribution_matching(data, ipc):
         ("dsa", "cifar10", 1001, "dsa"),
         ("dm", "mnist", 1001, "dsa"),
         ("random", "cifar10", 1001, "dsa"),
+        ("dcc", "cifar10", 301, None),
+        ("dcc", "mnist", 1001, "dc"),
+        ("dsac", "cifar10", 1001, "dsa"),
     ],
 )
 def test_published_evaluation(method, data, passes, augmentation):
