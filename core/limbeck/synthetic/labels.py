@@ -77,15 +77,15 @@ class LabelProjector(Component, ABC):
         return cls.parameters is not LabelProjector.parameters
 
     def check_augmentation(self, augmentation: Augmentation | None) -> None:
-        """Refuse to label views that are made of several images of a batch.
+        """Refuse to label views that depend on which images share a batch.
 
         Raises:
             UsageError: says what to take instead.
         """
         if self.labels_views and augmentation is not None and not augmentation.independent:
             raise UsageError(
-                f"labels '{self.name}' belong to views of single images, but augmentation '{augmentation.name}' makes "
-                "a view of several images of a batch. Train with another augmentation, or take labels=teacher."
+                f"labels '{self.name}' belong to views of single images, but a view by augmentation "
+                f"'{augmentation.name}' depends on the batch it is in. Train with another, or take labels=teacher."
             )
 
     def prepare(self, context: ProjectorContext) -> None:
