@@ -13,13 +13,14 @@ SHIPPED = [
     (kind, name) for kind in registry().kinds() for name, entry in registry().entries(kind).items() if entry.is_shipped
 ]
 EXCUSES = {
-    "augmentations": r"it declares (differentiable|independent|heeds_one_op) = False",
+    "augmentations": r"it declares (differentiable|independent|heeds_one_op|mixes_labels) = False",
     "datasets": r"data set '\w+' cannot be read from .*|needs the option 'path', .*|it is too large to be read twice.*",
     "formations": r"it has none",
     "label_projectors": r"it has none|it leaves the augmentation to the trainer|its labels belong to particular views",
     "matchers": r"it has neither|only the gradient family has two",
     "networks": r"the network '\w+' needs '\w+', which is not installed.*",
     "observers": r"the observer '\w+' needs '\w+', which is not installed.*",
+    "selectors": r"its images are no copies of real ones",
 }
 """Why a check may be left out, kind by kind; components of other kinds pass them all."""
 
