@@ -18,6 +18,7 @@ from limbeck.execution.device import resolve_device
 from limbeck.files import content_key
 from limbeck.plugins import registry
 from limbeck.preflight import check_names
+from limbeck.synthetic import LabelProjector
 
 UNTOLD = ("checkpoint_seconds", "flush_every", "executor")
 """Settings of execution that leave results, time and memory as they are."""
@@ -147,8 +148,8 @@ def plan(
 def _configured(method: str, profile: str | None, asked: Mapping[str, Any]) -> RunConfig:
     config = configure(method, None, profile, asked)
     if config.matcher is None:
-        learned = registry().load("label_projectors", config.labels.name)[0].learns()
-        moot = {"budget", "labels"} if learned else {"budget"}
+        projector: LabelProjector = registry().create("label_projectors", config.labels.model_dump())
+        moot = {"budget", "labels"} if projector.learns() else {"budget"}
         config = configure(method, None, profile, {key: value for key, value in asked.items() if key not in moot})
     if config.evaluation.networks < 1:
         raise UsageError("a comparison needs networks to measure with, but 0 were asked for. Type --networks 5.")

@@ -165,7 +165,7 @@ def _logits(
 ) -> Tensor:
     """Return what the teacher makes of images [m, ch, h, w] under a draw of m rows, [m, C], a few at a time."""
     found = []
-    for index in torch.arange(len(images)).split(TOGETHER):
+    for index in torch.split(torch.arange(len(images)), TOGETHER):
         views = images[index.to(images.device)]
         if augmentation is not None and draw is not None:
             views = augmentation.apply(views, draw.rows(index))

@@ -25,6 +25,8 @@ CASES = {
     "noise": ("dm", {"init": {"from": "noise"}}),
     "real": ("dsa", {"init": {"from": "real"}, "ipc": 2}),
     "teacher": ("dc", {"labels": {"name": "teacher", "epochs": 1}}),
+    "learned labels": ("dsa", {"labels": "learned", "optimiser": {"lr_label": 50}, "ipc": 2}),
+    "stored labels": ("dsa", {"labels": {"name": "stored", "epochs": 1, "passes": 2}}),
     "inner training on real images": ("dc", {"source": {"name": "inner", "outer": 3, "inner": 1, "on": "real"}}),
     "batch norm": ("dc", {"network": "convnet-d1-w4-bn", "ipc": 2}),
     "unit space": ("dm", {"optimiser": {"name": "adamw", "lr_img": 0.01, "space": "unit", "clamp": True}}),
