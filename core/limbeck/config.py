@@ -129,7 +129,10 @@ class TermSection(Options):
     """A second objective, looked at through networks of its own."""
 
     matcher: Spec = Field(description="what it compares, a registered matcher")
-    source: Spec = Field(description="which network it looks through")
+    source: Spec = Field(
+        description="which network it looks through; of the run's own source, if it has that name, come options that "
+        "are not given"
+    )
     weight: float = Field(1.0, gt=0, description="what its gradients are multiplied by")
     update: Literal["together", "own"] = Field(
         "together", description="moves images together with the matcher, or in an update of its own after that"

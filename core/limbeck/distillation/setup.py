@@ -201,7 +201,14 @@ def _objectives(config: RunConfig) -> list[TermSection]:
     if config.matcher is None or config.source is None:
         raise UsageError("nothing to distil: this configuration has no matcher.")
     own = TermSection.model_validate({"matcher": config.matcher, "source": config.source, "update": "own"})
-    return [own, *(config.terms or ())]
+    return [own, *(_completed(term, config.source) for term in config.terms or ())]
+
+
+def _completed(term: TermSection, source: Spec) -> TermSection:
+    """Return a term with what its source leaves open taken from the run's own, where both have one name."""
+    if term.source.name != source.name:
+        return term
+    return term.model_copy(update={"source": Spec.model_validate(source.model_dump() | term.source.model_dump())})
 
 
 def _term(section: TermSection, context: MatcherContext, plan: Plan) -> Term:
