@@ -16,7 +16,7 @@ from limbeck.plugins import registry
 from limbeck.preflight import check_names
 
 METHODS = (
-    *("dc", "dsa", "dm", "dcc", "dsac", "datadam", "fyi_dc", "fyi_dsa", "fyi_dm"),
+    *("dc", "dsa", "dm", "dcc", "dsac", "datadam", "fyi_dc", "fyi_dsa", "fyi_dm", "idc"),
     *("random", "herding", "k_center", "k_means", "forgetting", "rded"),
 )
 DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
@@ -36,6 +36,12 @@ FIGURES = {
         "mnist": (88.7, 97.8, 99.2),
         "fashion_mnist": (70.6, 84.6, 88.7),
         "cifar10": (28.8, 52.1, 60.6),
+    },
+    "idc": {
+        "mnist": (94.2, 98.4, 99.1),
+        "fashion_mnist": (81.0, 86.0, 86.2),
+        "cifar10": (50.6, 67.5, 74.5),
+        "cifar100": (None, 45.1),
     },
     "dm": {"cifar10": (26.0, 48.9, 63.0)},
     "dcc": {"cifar10": (32.9, 49.4, 61.6), "cifar100": (13.3, 30.6, 40.0)},
