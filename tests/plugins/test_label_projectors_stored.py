@@ -290,10 +290,11 @@ def test_a_run_keeps_them_and_its_folder_is_measured_again_to_the_same_figures(s
 
 
 def test_the_teacher_judged_the_images_as_they_are_stored(tmp_path):
-    stored = made(tmp_path, storage="uint8").synthetic
+    noise = {"storage": "uint8", "init": {"from": "noise"}}
+    stored = made(tmp_path, **noise).synthetic
     teacher = registry().create("label_projectors", {"name": "teacher", "epochs": 1})
     recipe = Recipe.from_dict(stored.recipe)
-    config = configure("dm", None, "small", {**SETTINGS, "storage": "uint8"})
+    config = configure("dm", None, "small", {**SETTINGS, **noise})
     teacher.prepare(label_context(config, digits(), stored.labels, "hard"))
     views = registry().create("augmentations", recipe.augmentation).for_data(stored.spec)
     kept = registry().create("label_projectors", {"name": "stored", "passes": 3, "epochs": 1})
