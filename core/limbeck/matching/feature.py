@@ -212,7 +212,7 @@ class FeatureEngine(Engine):
         losses: list[Tensor] = []
         directions: tuple[list[Signals], list[Signals]] = ([], [])
         for one_syn, one_real in zip(syn, real, strict=True):
-            sides = [leaves_of(one_syn), leaves_of(one_real) if self._learns else one_real]
+            sides = leaves_of(one_syn), leaves_of(one_real) if self._learns else one_real
             loss = self.matcher.discrepancy(*sides, step)
             leaves = {f"{place} {key}": leaf for place, side in enumerate(sides) for key, leaf in side.items()}
             found = self._pull(loss, {name: leaf for name, leaf in leaves.items() if leaf.requires_grad})

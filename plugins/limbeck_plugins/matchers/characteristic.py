@@ -109,7 +109,8 @@ class Characteristic(FeatureMatcher):
             options.amplitude**0.5 * (length - other_length),
             options.phase**0.5 * phases.clamp(min=SMALLEST).sqrt(),
         )
-        return SCALE * torch.stack(parts).norm(dim=0).mean()
+        distances: Tensor = torch.stack(parts).norm(dim=0)
+        return SCALE * distances.mean()
 
     @property
     def _learned(self) -> bool:
