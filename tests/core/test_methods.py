@@ -130,7 +130,7 @@ def test_published_numbers_of_distribution_matching(data, ipc):
 def test_published_numbers_of_attention_matching(data, ipc):
     config = resolved("datadam", data=data, ipc=ipc)
     section = config.optimiser
-    assert (section.name, section.lr_img, section.momentum) == ("sgd", 10.0 if ipc > 50 else 1.0, 0.5)
+    assert (section.name, section.lr_img, section.momentum) == ("sgd", 1000.0 if ipc > 50 else 100.0, 0.5)
     assert (config.data.batch_real, config.budget.iterations, config.source.name) == (64, 8000, "fresh")
     assert (config.init.origin, config.network, config.augmentation.name) == ("real", "convnet-d3-w128-bn", "dsa")
     assert config.matcher.model_dump() == {"name": "attention", "exponent": 4, "weight": 0.01}

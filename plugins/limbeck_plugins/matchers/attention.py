@@ -6,7 +6,7 @@ Public code: DataDistillation/DataDAM (no licence file). Where it differs from t
 
 - Exponent: the paper raises activations to the power 4, the code to the power 1. ``exponent`` has the paper's default.
 - Scale: the code multiplies both terms by 100, the paper does not. Here neither is multiplied, so that a learning rate
-  of 1 in the code is one of 100 here. The method file has the paper's, 1.
+  of 1 in the code is one of 100 here. The method file has 100.
 - Network: the paper's table has instance norm, the code's ConvNet batch norm. This matcher takes both; with batch norm
   a pass holds the images of all classes, as in the code.
 - Layers: the code looks at the ReLUs of ``features``, but the last. Here it is every activation whose output is a map,
