@@ -14,6 +14,9 @@ from limbeck.files import read_json, signed, write_json
 from limbeck.runs import resumed_config, run
 from limbeck.synthetic import SyntheticSet
 
+POOL = {"name": "pool", "networks": 2, "epochs": 1, "images": 100, "augmentation": None}
+CALIBRATION = {"matcher": "cross_entropy", "weight": 1.0, "update": "own"}
+
 CASES = {
     "dc": ("dc", {}),
     "dsa": ("dsa", {}),
@@ -24,6 +27,18 @@ CASES = {
     "clamped": ("dm", {"optimiser": {"clamp": True}}),
     "noise": ("dm", {"init": {"from": "noise"}}),
     "real": ("dsa", {"init": {"from": "real"}, "ipc": 2}),
+    "dcc": ("dcc", {"matcher": {"outer_warmup": 1, "inner_warmup": 2}}),
+    "dsac": ("dsac", {"matcher": {"outer_warmup": 0, "inner_warmup": 2}}),
+    "datadam": ("datadam", {"network": "convnet-d2-w4-in"}),
+    "datadam with batch norm": ("datadam", {"network": "convnet-d2-w4-bn", "ipc": 2}),
+    "ncfm": ("ncfm", {"source": POOL, "terms": [{**CALIBRATION, "source": {**POOL, "mix": "trained"}}]}),
+    "ncfm with learned frequencies": (
+        "ncfm",
+        {"source": POOL, "terms": None, "matcher": {"sampling": "learned", "frequencies": 32}},
+    ),
+    "idc": ("idc", {"source": {"outer": 3, "real_images": 40}}),
+    "fyi-dsa": ("fyi-dsa", {"formation": {"force": True}}),
+    "fyi-dm": ("fyi-dm", {"formation": {"force": True}}),
     "teacher": ("dc", {"labels": {"name": "teacher", "epochs": 1}}),
     "learned labels": ("dsa", {"labels": "learned", "optimiser": {"lr_label": 50}, "ipc": 2}),
     "stored labels": ("dsa", {"labels": {"name": "stored", "epochs": 1, "passes": 2}}),
