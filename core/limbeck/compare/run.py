@@ -184,6 +184,7 @@ def _row(entry: Entry, finished: Finished, measured: Evaluation) -> Row:
     others = [row for row in finished.rows if row.label in config.evaluation.baselines and row is not measured]
     is_whole = entry.method == WHOLE
     learning = 0.0 if is_whole else float(made.get("features_seconds") or 0.0)
+    within = learning if config.matcher is None else 0.0  # a selector's seconds hold those of its network
     return Row(
         key=entry.key,
         method=entry.method,
@@ -197,7 +198,7 @@ def _row(entry: Entry, finished: Finished, measured: Evaluation) -> Row:
         published=None if is_whole else config.reference,
         beside={row.label: _timeless(row)[0] for row in others},
         cost={
-            "seconds": 0.0 if is_whole else max(made["seconds"] - learning, 0.0),
+            "seconds": 0.0 if is_whole else max(made["seconds"] - within, 0.0),
             "steps": 0 if is_whole else made["steps"],
             "growth": None if is_whole else made.get("growth"),
             "features": learning,
