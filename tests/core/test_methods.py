@@ -16,7 +16,7 @@ from limbeck.plugins import registry
 from limbeck.preflight import check_names
 
 METHODS = (
-    *("dc", "dsa", "dm", "dcc", "dsac", "datadam", "fyi_dc", "fyi_dsa", "fyi_dm", "idc"),
+    *("dc", "dsa", "dm", "dcc", "dsac", "datadam", "fyi_dc", "fyi_dsa", "fyi_dm", "idc", "ncfm"),
     *("random", "herding", "k_center", "k_means", "forgetting", "rded"),
 )
 DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
@@ -46,6 +46,7 @@ FIGURES = {
     "dm": {"cifar10": (26.0, 48.9, 63.0)},
     "dcc": {"cifar10": (32.9, 49.4, 61.6), "cifar100": (13.3, 30.6, 40.0)},
     "dsac": {"cifar10": (34.0, 54.5, 64.2), "cifar100": (14.6, 33.5, 39.3)},
+    "ncfm": {"cifar10": (49.5, 71.8, 77.4), "cifar100": (34.4, 48.7, 54.7)},
     "rded": {"cifar10": (23.5, 50.2, 68.4), "cifar100": (19.6, 48.1, 57.0)},
 }
 """Published accuracies at ipc 1, 10 and 50."""
