@@ -23,9 +23,11 @@ from limbeck.configure import configure
 from limbeck.data import DataSet, load_dataset
 from limbeck.data.views import split_view
 from limbeck.distillation import checkpoint, log
+from limbeck.distillation.parts import Parts
 from limbeck.distillation.result import distilled_set, recipe_of, selected_set
 from limbeck.distillation.run import Interrupted, Progress, distil, total_steps
-from limbeck.distillation.setup import Estimate, Parts, asked_of, estimate, fit_to_memory, prepare_labels, set_up
+from limbeck.distillation.setup import asked_of, prepare_labels, set_up
+from limbeck.distillation.trial import Estimate, estimate, fit_to_memory
 from limbeck.environment import environment
 from limbeck.errors import CheckpointError, LimbeckError, LimbeckWarning, UsageError
 from limbeck.evaluation import Evaluation, Recipe, evaluate_with_baselines

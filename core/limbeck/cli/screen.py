@@ -18,9 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from limbeck.config import RunConfig
+from limbeck.distillation.parts import Parts
 from limbeck.distillation.run import Progress as News
 from limbeck.distillation.run import total_steps
-from limbeck.distillation.setup import Estimate, Parts
+from limbeck.distillation.trial import Estimate
 from limbeck.evaluation import Evaluation
 from limbeck.evaluation.cross import CrossTable
 from limbeck.execution.memory import format_bytes

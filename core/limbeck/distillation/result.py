@@ -10,7 +10,8 @@ from torch import Tensor
 
 from limbeck.config import RunConfig
 from limbeck.data import DataSet
-from limbeck.distillation.setup import Parts, label_context
+from limbeck.distillation.parts import Parts
+from limbeck.distillation.setup import label_context
 from limbeck.distillation.start import OnEpoch, choose, formation_of, make_selector
 from limbeck.errors import UsageError
 from limbeck.evaluation import Protocol, Recipe

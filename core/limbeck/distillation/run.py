@@ -18,7 +18,7 @@ from torch import Tensor
 from limbeck.config import BudgetSection
 from limbeck.distillation import checkpoint
 from limbeck.distillation.log import LossLog
-from limbeck.distillation.setup import Parts, Term
+from limbeck.distillation.parts import Parts, Term
 from limbeck.errors import DivergenceError, LimbeckError
 from limbeck.events import CheckpointInfo
 from limbeck.execution.memory import PeakGrowth

@@ -13,9 +13,9 @@ from rich.console import Console
 from limbeck.cli import screen as screen_module
 from limbeck.cli.screen import Screen, accuracy_of, duration, memory_of, pace, plural, show, split_columns, table
 from limbeck.config import build
-from limbeck.distillation import setup
+from limbeck.distillation import trial as steps
 from limbeck.distillation.run import Progress
-from limbeck.distillation.setup import Estimate
+from limbeck.distillation.trial import Estimate
 from limbeck.evaluation import Evaluation
 
 CONFIG = build({"matcher": "distribution", "source": "fresh", "budget": {"steps": 1000}})
@@ -266,8 +266,8 @@ def test_the_best_of_quick_trials_counts(pauses, quick, trials, monkeypatch):
         taken.append(advance)
         time.sleep(pauses[len(taken) - 1])
 
-    monkeypatch.setattr(setup, "_trial", trial)
-    monkeypatch.setattr(setup, "QUICK", quick)
-    cost = setup.estimate(SimpleNamespace(engine=None, network=SimpleNamespace(device=torch.device("cpu"))))
+    monkeypatch.setattr(steps, "_trial", trial)
+    monkeypatch.setattr(steps, "QUICK", quick)
+    cost = steps.estimate(SimpleNamespace(engine=None, network=SimpleNamespace(device=torch.device("cpu"))))
     assert taken == [True] * trials
     assert (cost.seconds < 0.03) == (trials == 3)

@@ -153,11 +153,11 @@ def test_budget_too_small_for_batch_norm_is_one_line(method, tiny, tmp_path):
 
 
 def test_memory_the_optimiser_will_take_is_kept_free(tiny, monkeypatch):
-    from limbeck.distillation import setup
+    from limbeck.distillation import trial
 
     budgets = []
-    monkeypatch.setattr(setup, "largest_chunk", lambda work, budget, most, device: budgets.append(budget) or 8)
-    monkeypatch.setattr(setup, "peak_growth", lambda work, device: work())
+    monkeypatch.setattr(trial, "largest_chunk", lambda work, budget, most, device: budgets.append(budget) or 8)
+    monkeypatch.setattr(trial, "peak_growth", lambda work, device: work())
     for optimiser in ({"name": "sgd", "momentum": 0}, {"name": "sgd"}, {"name": "adam"}):
         run(tiny("dm", steps=1, optimiser=optimiser, execution={"memory": "1MiB"}))
     image_bytes = 10 * 8 * 8 * 4
