@@ -134,7 +134,7 @@ class Loop:
         if parts.headroom is not None:
             parts.headroom.keep()
         for term in parts.terms:
-            self._in_memory(partial(term.source.advance, term.at(self.step)), {})
+            self._in_memory(partial(term.source.advance, term.at(self.step)))
         loss = torch.stack(losses).sum()
         if parts.parameters.plateau is not None:
             parts.parameters.plateau.observe(loss, self.step)
@@ -146,18 +146,21 @@ class Loop:
         looks = [(term, term.at(self.step), term.source.state(term.at(self.step))) for term in terms]
         batches, groups = parts.batches(), parts.parameters.groups
         joint = parts.config.optimiser.order == "joint"
-        losses = []
+        losses: list[Tensor] = []
+
+        def gradients(groups: Sequence[int]) -> list[Tensor]:
+            return [term.accumulate(batches, state, step, groups) for term, step, state in looks]
+
         for part in [groups] if joint else [[group] for group in groups]:
-            for term, step, state in looks:
-                losses.append(self._in_memory(partial(term.accumulate, batches, state, step, part), state))
+            losses += self._in_memory(partial(gradients, part), *(state for _, _, state in looks))
             parts.parameters.move()
         return losses
 
-    def _in_memory(self, work: Callable[[], T], state: State) -> T:
-        """Do a piece of a step; out of memory halves the chunk and does it again, from the same random numbers."""
+    def _in_memory(self, work: Callable[[], T], *states: State) -> T:
+        """Do a piece of a step; out of memory halves the chunk and repeats all of it with the same random numbers."""
         parts = self.parts
         before = parts.generators.state_dict()
-        buffers = {name: state[name].clone() for name in parts.network.buffer_names if name in state}
+        buffers = [{name: state[name].clone() for name in parts.network.buffer_names} for state in states]
         while True:
             try:
                 return work()
@@ -174,8 +177,9 @@ class Loop:
                 parts.plan.save(self.folder)
             parts.parameters.optimiser.zero_grad(set_to_none=True)
             parts.generators.load_state_dict(before)
-            for name, value in buffers.items():
-                state[name].copy_(value)
+            for state, kept in zip(states, buffers, strict=True):
+                for name, value in kept.items():
+                    state[name].copy_(value)
 
     def _finished(self) -> bool:
         limit = self.parts.config.budget.seconds
