@@ -288,8 +288,12 @@ def _is_stored(synthetic: SyntheticSet, folder: Path) -> bool:
         stored = SyntheticSet.load(folder)
     except LimbeckError:
         return False
-    same = stored.storage == synthetic.storage and stored.recipe == synthetic.recipe
-    return same and torch.equal(stored.stored_images(), synthetic.stored_images())
+    described = [(each.storage, each.label_kind, each.recipe) for each in (stored, synthetic)]
+    return (
+        described[0] == described[1]
+        and torch.equal(stored.stored_images(), synthetic.stored_images())
+        and torch.equal(stored.stored_labels(), synthetic.stored_labels())
+    )
 
 
 def measure(
