@@ -95,14 +95,15 @@ def check_order(config: RunConfig) -> None:
     Raises:
         UsageError: says what to leave out.
     """
-    if config.matcher is None or config.optimiser.order != "groupwise":
+    if config.optimiser.order != "groupwise":
         return
-    matcher = registry().create("matchers", config.matcher.model_dump())
-    if isinstance(matcher, GradientMatcher) and matcher.joins_groups():
-        raise UsageError(
-            f"matcher '{config.matcher.name}' compares the gradients of all groups as one, so they cannot be updated "
-            "group by group. Leave out optimiser.order=groupwise, or match each on its own: matcher.name=gradient."
-        )
+    for spec in _matchers(config):
+        matcher = registry().create("matchers", spec.model_dump())
+        if isinstance(matcher, GradientMatcher) and matcher.joins_groups():
+            raise UsageError(
+                f"matcher '{spec.name}' compares the gradients of all groups as one, so they cannot be updated group "
+                "by group. Leave out optimiser.order=groupwise, or match each on its own: matcher.name=gradient."
+            )
 
 
 def check_labels(config: RunConfig, recipe: Recipe) -> None:
