@@ -72,7 +72,7 @@ class Recipe(Options):
 
     def counts(self, done: int) -> bool:
         """Whether the best may be a test after ``done`` finished passes."""
-        return done > (1 - self.best_of) * self.epochs
+        return done == self.epochs or done > (1 - self.best_of) * self.epochs
 
     def has_soft_labels(self, label_kind: str) -> bool:
         """Whether networks learn from probabilities: those stored with the images, or a label projector's."""
