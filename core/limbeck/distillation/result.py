@@ -108,7 +108,8 @@ def distilled_set(
 def _labelled(made: SyntheticSet, config: RunConfig, data: DataSet, projector: LabelProjector) -> SyntheticSet:
     """Let the projector label the finished images; what it gives becomes the set's labels, or travels with it."""
     recipe = Recipe.from_dict(made.recipe)
-    projector.finish(with_images(label_context(config, data, made.labels, made.label_kind), made, recipe))
+    context = label_context(config, data, made.labels.to(data.train.device), made.label_kind)
+    projector.finish(with_images(context, made, recipe))
     final = projector.final_labels()
     if final is None:
         return made.with_(component_state={**_projector_state(projector), **made.component_state})

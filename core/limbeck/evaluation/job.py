@@ -117,7 +117,7 @@ def training_images(
         Images [m, ch, h, w] and which stored image each was formed from, int64 [m].
     """
     formation: Formation = registry().create("formations", recipe.formation).for_data(spec)
-    formation.load_state_dict(state)
+    formation.load_state_dict({name: value.to(images.device) for name, value in state.items()})
     with torch.no_grad():
         return formation.formed(images, group, "evaluate")
 
