@@ -7,8 +7,8 @@ ranges and roundings are kept. Written from the definitions. Differences: a batc
 draw is an object that can be applied again, where the reference re-seeds the global generator; flipping is
 left out of its own accord for data whose classes do not survive it.
 
-``always`` serves two later papers: Son et al. (arXiv:2407.08113, public code cvlab-yonsei/FYI, MIT) mirror every batch
-half of the time before one of the other operations (always: flip); Kim et al. (arXiv:2205.14959, public code
+``always`` serves two later papers: Son et al. (arXiv:2407.08113, public code cvlab-yonsei/FYI, GPL-3.0) mirror every
+batch half of the time before one of the other operations (always: flip); Kim et al. (arXiv:2205.14959, public code
 snu-mllab/Efficient-Dataset-Condensation, MIT) apply flip and color before it and cutout after it wherever they are
 listed (strategy: color_crop_cutout, always: color_cutout).
 """

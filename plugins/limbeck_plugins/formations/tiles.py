@@ -9,8 +9,8 @@ start from factor^2 real images for each stored one, of which every factor-th pi
 (nearest neighbour, "mix" in the code).
 Differs: tiles of an image stay together, where the code puts the first tiles of all images first, which no objective
 sees. Images whose sides the factor does not divide are refused, where the code appends rows and columns of 0.5. Tiles
-are cut from normalised images; enlarging commutes with normalising by channel. All tiles of a class are matched, where
-the code draws 128 of them by lot when there are more. The paper's multi-scale formation is left out.
+are cut from normalised images; enlarging commutes with normalising by channel. All tiles of a class are matched
+unless data.batch_syn limits them, 128 drawn by lot in the code. The paper's multi-scale formation is left out.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Characteristic functions: real and synthetic embeddings should be distributed alike, not only on average.
 
 Paper: Wang et al., "Dataset Distillation with Neural Characteristic Function: A Minmax Perspective", CVPR 2025,
-arXiv:2502.20653 (Eq. 4-6). Public code: gszfwsb/NCFM (states no licence). Same numbers: embeddings of length 1, the
+arXiv:2502.20653 (Eq. 6-8). Public code: gszfwsb/NCFM (states no licence). Same numbers: embeddings of length 1, the
 factor 300, the mean over frequencies, and a clamp at 1e-12 of the phase's part alone; the layers of the sampling
 network and the noise it starts from.
 
 Different: the public code repeats each frequency of the sampling network 16 times, which changes no mean; here each
-is computed once. Its linear layers have a bias that batch norm takes away again; here they have none. It learns by
-plain SGD with a rate of its own; here it is moved by the run's optimiser at ``optimiser.lr_adversary``. Where several
+is computed once. It takes 64 from that network whatever is asked for (the paper: 1024); here it is ``frequencies``.
+Its linear layers have a bias that batch norm takes away again; here they have none. It learns by SGD with momentum and
+a rate of its own; here it is moved by the run's optimiser at ``optimiser.lr_adversary``. Where several
 classes are compared in one update they share its frequencies; with ``optimiser.order=groupwise``, as published, every
 class is compared at new ones.
 """
@@ -41,7 +42,7 @@ HELD = 6
 
 
 class Characteristic(FeatureMatcher):
-    """Distance of the characteristic functions of two sets of embeddings (arXiv:2502.20653 Eq. 5)."""
+    """Distance of the characteristic functions of two sets of embeddings (arXiv:2502.20653 Eq. 8)."""
 
     class Options(OptionsBase):
         """Settings of the distance and of the frequencies it is measured at."""

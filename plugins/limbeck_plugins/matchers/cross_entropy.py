@@ -1,8 +1,9 @@
 """Cross-entropy of synthetic images under trained networks: images stay what such networks recognise.
 
-Serves as a term beside another matcher: the calibration of Wang et al., "Dataset Distillation with Neural
-Characteristic Function: A Minmax Perspective", CVPR 2025, arXiv:2502.20653 (section 4). Public code: gszfwsb/NCFM. Same
-numbers: the mean over a class's augmented images, classes summed.
+Serves as a term beside another matcher, as the calibration in gszfwsb/NCFM, public code of Wang et al., "Dataset
+Distillation with Neural Characteristic Function: A Minmax Perspective", CVPR 2025, arXiv:2502.20653, whose section
+4.2.3 names finetuning of the set as a further step. Same numbers: the mean over a class's augmented images, classes
+summed.
 """
 
 from __future__ import annotations

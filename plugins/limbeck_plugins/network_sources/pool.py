@@ -1,7 +1,7 @@
 """A pool of trained networks: every step looks through one of them, somewhere on its way from start to end.
 
 Paper: Wang et al., "Dataset Distillation with Neural Characteristic Function: A Minmax Perspective", CVPR 2025,
-arXiv:2502.20653, section 3.3. Public code: gszfwsb/NCFM (states no licence). Same numbers: 20 networks, each trained
+arXiv:2502.20653, section 4.2.3. Public code: gszfwsb/NCFM (states no licence). Same numbers: 20 networks, each trained
 for 60 epochs with SGD (rate .01, times .2 after two thirds and five sixths, momentum .9, weight decay 5e-4, batch
 128); a step's weights are l * start + (1 - l) * end with one l ~ U(0, 1).
 

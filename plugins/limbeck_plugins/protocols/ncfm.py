@@ -1,7 +1,7 @@
 """The evaluation of NCFM.
 
 Paper: Wang et al., "Dataset Distillation with Neural Characteristic Function: A Minmax Perspective", CVPR 2025,
-arXiv:2502.20653, section 4.1. Public code gszfwsb/NCFM (states no licence), whose numbers are kept: 2000 passes of
+arXiv:2502.20653, section 5.1. Public code gszfwsb/NCFM (states no licence), whose numbers are kept: 2000 passes of
 AdamW in batches of 128, the learning rate halved after each fifth of them, half of the batches mixed by CutMix after
 DSA without cutout, in which every image is mirrored at random and changes colour and then gets one operation a batch,
 a test every 100 passes of which the best is reported.
@@ -34,7 +34,9 @@ class NCFMProtocol(Protocol):
     class Options(OptionsBase):
         """The published numbers."""
 
-        epochs: int = Field(2000, ge=1, description="passes, exactly; 300 for Tiny-ImageNet")
+        epochs: int = Field(
+            2000, ge=1, description="passes, exactly; published for Tiny-ImageNet: 300 at ipc 10, 40 at ipc 50"
+        )
         lr: float = Field(0.001, gt=0, description="learning rate before it is halved, four times")
         lr_search: tuple[float, ...] = Field((), description="rates tried on training images kept aside")
         weight_decay: float = Field(0.01, ge=0, description="decoupled from the gradient")

@@ -5,7 +5,8 @@ and appendix. Numbers after the public code LINs-lab/RDED (Apache-2.0): as proto
 image shuffled, a random resized crop of at least 1 / factor of its area, a flip and CutMix with Beta(1, 1) on every
 batch; a teacher labels what the student sees; the learning rate follows a cosine that would reach zero after twice the
 passes, so it ends at a half; the best test of the last fifth of the passes is reported. Batches are of 10 images at
-ipc 1, 50 at ipc 10 and 100 at ipc 50, and twice that from 100 classes on, which method ``rded`` sets.
+ipc 1, 50 at ipc 10 and 100 at ipc 50, twice that for 100 and 1000 classes, always 100 for Tiny-ImageNet, and 25 for
+CIFAR-100 with networks of three convolutions; method ``rded`` sets what is published for ten classes and the last.
 
 Different: weight decay is on every weight, where the public code spares biases and norms; a batch passes the student
 once, where the public code passes the images before CutMix too, which moves the averages of batch norm.
