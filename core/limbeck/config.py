@@ -30,6 +30,15 @@ class Spec(BaseModel):
         return dict(self.model_extra or {})
 
 
+def names_in(spec: Spec | Mapping[str, Any] | None) -> list[str]:
+    """Return the name of a component and of those of its kind among its options, such as ``before`` of a mixing one."""
+    if spec is None:
+        return []
+    values = spec.model_dump() if isinstance(spec, Spec) else spec
+    inner = [value for value in values.values() if isinstance(value, Mapping) and "name" in value]
+    return [str(values["name"]), *(name for value in inner for name in names_in(value))]
+
+
 class View(Options):
     """Which part of a data set is used, and what networks see of it."""
 
@@ -120,7 +129,9 @@ class OptimiserSection(Options):
         None, description="what lr_img moves: pixels in [0, 1] with 'unit', else what networks see of them"
     )
     plateau: int | None = Field(
-        None, ge=1, description="halve lr_img when the loss has not fallen for more than this many steps"
+        None,
+        ge=1,
+        description="halve the images' rate when the loss has not fallen for more than so many steps",
     )
     ema: float | None = Field(None, gt=0, lt=1, description="decay of a moving average that becomes the result")
 

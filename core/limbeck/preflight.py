@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from limbeck.augment import Augmentation
-from limbeck.config import DataSection, RunConfig, Spec, View
+from limbeck.config import DataSection, RunConfig, Spec, View, names_in
 from limbeck.entries import singular
 from limbeck.errors import UnknownNameError, UsageError, closest
 from limbeck.evaluation import Recipe
@@ -170,16 +170,15 @@ def check_installed(recipe: Recipe, provenance: Mapping[str, Any]) -> None:
     Raises:
         UnknownNameError: names the component and what to install.
     """
-    needed = {
-        "networks": recipe.network,
-        "label_projectors": recipe.labels["name"],
-        "formations": recipe.formation["name"],
-        "augmentations": (recipe.augmentation or {}).get("name"),
-    }
-    for kind, name in needed.items():
+    needed = [
+        ("networks", recipe.network),
+        ("label_projectors", recipe.labels["name"]),
+        ("formations", recipe.formation["name"]),
+        *(("augmentations", name) for name in names_in(recipe.augmentation)),
+    ]
+    for kind, name in needed:
         try:
-            if name is not None:
-                registry().entry(kind, name)
+            registry().entry(kind, name)
         except UnknownNameError:
             provider = _provider(provenance, kind, name)
             if provider is None:

@@ -25,7 +25,7 @@ from limbeck.data.views import split_view
 from limbeck.distillation import checkpoint, log
 from limbeck.distillation.parts import Parts
 from limbeck.distillation.result import distilled_set, recipe_of, selected_set
-from limbeck.distillation.run import Interrupted, Progress, distil, total_steps
+from limbeck.distillation.run import Interrupted, Progress, distil, is_out_of_memory, total_steps
 from limbeck.distillation.setup import asked_of, prepare_labels, set_up
 from limbeck.distillation.trial import Estimate, estimate, fit_to_memory
 from limbeck.environment import environment
@@ -53,7 +53,7 @@ class Listener:
     Attributes:
         warned: a caution before the run begins; a ``LimbeckWarning`` unless somebody listens.
         planned: the parts of the run and, before a first step, what a trial step cost.
-        learning: finished and all epochs of a network that a selector trains.
+        learning: finished and all epochs of networks that a selector or a network source trains.
         progress: after each flush of losses.
         network: an evaluation network finished: row label, its number, its accuracy in [0, 1].
         row: a row of the evaluation finished.
@@ -108,6 +108,7 @@ def run(
     if folder is not None and device.type == "cpu":
         keep_freed_memory()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_memory_explained())
         kept = Kept() if folder is None else stack.enter_context(_claimed(folder, config, resume))
         threads = section.threads or (kept.plan.threads if kept.plan else None)
         stack.enter_context(compute_settings(device, threads=threads, deterministic=section.deterministic))
@@ -155,6 +156,21 @@ def resumed_config(folder: Path, changes: Mapping[str, Any]) -> RunConfig:
                 f"Only {', '.join(CHANGEABLE)} can; for a new run choose another folder with --out."
             )
     return configure(settings=merged)
+
+
+@contextlib.contextmanager
+def _memory_explained() -> Iterator[None]:
+    """Turn running out of memory outside the loop, which halves its passes, into one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise LimbeckError(
+            "memory does not suffice for training a network before, beside or after the steps. Lower the network's "
+            "width or the batch size of what trains it (source, labels, selector, evaluation.protocol), or type "
+            "--set execution.chunk=64."
+        ) from error
 
 
 @dataclass(frozen=True)

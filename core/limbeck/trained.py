@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor
 
 from limbeck.augment import Augmentation
-from limbeck.config import Spec
+from limbeck.config import Spec, names_in
 from limbeck.data import RealData
 from limbeck.distillation.checkpoint import join, sealed, split, unsealed
 from limbeck.errors import DivergenceError, LimbeckError, UnknownNameError, UsageError
@@ -165,8 +165,7 @@ class NetworkPool:
         module = network.module
         tensors = [*module.named_parameters(), *module.named_buffers()]
         components = [("networks", network.name)]
-        if training.augmentation is not None:
-            components.append(("augmentations", training.augmentation.name))
+        components += [("augmentations", name) for name in names_in(training.augmentation)]
         settings = training.model_dump(mode="json")
         return content_key(
             {
@@ -210,9 +209,11 @@ class NetworkPool:
 
 def _revisions(components: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Return the versions of what provides them; a structure that was built by hand has none."""
-    found = {}
+    found: dict[str, str] = {}
     for kind, name in components:
         with contextlib.suppress(UnknownNameError):
             entry = registry().entry(kind, name)
-            found[f"{kind}/{name}"] = f"{entry.distribution} {entry.revision}"
+            provider = f"{entry.distribution} {entry.revision}"
+            if provider not in found.values():
+                found[f"{kind}/{name}"] = provider
     return found

@@ -183,11 +183,12 @@ def _check_equal(configs: Sequence[RunConfig]) -> None:
     """
     recipes = [recipe_of(config).to_dict() for config in configs]
     for config, recipe in zip(configs, recipes, strict=True):
-        for key, value in recipe.items():
-            if key not in OF_THE_SET and value != recipes[0][key]:
+        for key in {**recipes[0], **recipe}:
+            base, value = recipes[0].get(key), recipe.get(key)
+            if key not in OF_THE_SET and value != base:
                 raise UsageError(
                     f"rows would not compare: '{configs[0].method}' would be measured with {key} "
-                    f"{_short(recipes[0][key])}, '{config.method}' with {_short(value)}. State it for all, for example "
+                    f"{_short(base)}, '{config.method}' with {_short(value)}. State it for all, for example "
                     "--set evaluation.protocol.augmentation.name=none, or type --own-recipes."
                 )
 

@@ -50,7 +50,15 @@ class Term:
         self.matcher.begin(step)
         if self.weight == 1:
             return self.engine.accumulate(batches, state, step, groups)
-        return self.weight * self.engine.accumulate(Weighted(batches, self.weight), state, step, groups)
+        own = [*self.matcher.parameters().values(), *self.matcher.adversary().values()]
+        before = [tensor.grad for tensor in own]
+        for tensor in own:
+            tensor.grad = None
+        loss = self.weight * self.engine.accumulate(Weighted(batches, self.weight), state, step, groups)
+        for tensor, earlier in zip(own, before, strict=True):
+            added = None if tensor.grad is None else tensor.grad * self.weight
+            tensor.grad = earlier if added is None else added if earlier is None else earlier + added
+        return loss
 
 
 @dataclass
@@ -68,6 +76,15 @@ class Parts:
     generators: Generators
     plan: Plan
     headroom: Headroom | None = None
+    is_set_up: bool = False
+
+    def training_chunk(self) -> int | None:
+        """Return the images a pass that training may take now, or None where whole batches may.
+
+        What is trained before the run has a plan goes by what was asked for alone, so that it is the same when it must
+        be trained again for a resumed run.
+        """
+        return self.plan.chunks.training if self.is_set_up else self.config.execution.chunk
 
     @property
     def matcher(self) -> Matcher:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from limbeck.config import RunConfig
+from limbeck.config import RunConfig, names_in
 from limbeck.data import DataSet
 from limbeck.distillation.parts import Parts
 from limbeck.distillation.setup import label_context
@@ -131,8 +131,7 @@ def _provenance(config: RunConfig, steps: int, seconds: float, growth: int | Non
         *([("matchers", config.matcher.name)] if config.matcher else []),
         *(("matchers", term.matcher.name) for term in config.terms or ()),
         *([("selectors", config.selector.name)] if config.selector else []),
-        *([("augmentations", config.augmentation.name)] if config.augmentation else []),
-        *([("augmentations", trained_with["name"])] if trained_with else []),
+        *(("augmentations", name) for name in (*names_in(config.augmentation), *names_in(trained_with))),
     ]
     entries = [registry().entry(kind, name) for kind, name in dict.fromkeys(used)]
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import threading
 import time
@@ -27,7 +28,7 @@ from limbeck.networks import State
 
 T = TypeVar("T")
 
-LEARNED = ("parameters.", "source.", "projector.", "terms.")
+LEARNED = ("parameters", "source", "projector")
 """What a checkpoint never holds in numbers that are not finite."""
 
 
@@ -231,7 +232,7 @@ class Loop:
             tensors |= checkpoint.join(f"{prefix}source", term.source.state_dict())
             tensors |= checkpoint.join(f"{prefix}matcher", term.matcher.state_dict())
         for name, tensor in tensors.items():
-            if name.startswith(LEARNED) and not torch.isfinite(tensor).all():
+            if is_learned(name) and not torch.isfinite(tensor).all():
                 raise DivergenceError(f"'{name}' stopped being finite by step {self.step - 1}. {self._hint()}")
         digest = parts.data.train.digest()
         grown = None if self._memory is None else self._memory.bytes
@@ -297,6 +298,11 @@ def distil(
 def named_terms(parts: Parts) -> list[tuple[str, Term]]:
     """Return every term with what the names of its tensors begin with in a checkpoint: nothing for the matcher's."""
     return [("" if place == 0 else f"terms.{place}.", term) for place, term in enumerate(parts.terms)]
+
+
+def is_learned(name: str) -> bool:
+    """Tell whether a checkpoint's tensor, of the matcher's term or another, is something learned and must be finite."""
+    return re.sub(r"^terms\.\d+\.", "", name).partition(".")[0] in LEARNED
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -70,11 +70,12 @@ def set_up(
                 parts.training_set,
                 projector,
                 augmentation,
-                lambda: parts.plan.chunks.training,
+                parts.training_chunk,
                 cache,
                 on_epoch,
             )
         )
+    parts.is_set_up = True
     return parts
 
 

@@ -22,7 +22,7 @@ Start = tuple[Tensor, Tensor, Tensor]
 
 
 OnEpoch = Callable[[int, int], None]
-"""Told of finished and of all epochs while a selector trains a network."""
+"""Told of finished and of all epochs while a selector or a network source trains."""
 
 
 def starting_images(

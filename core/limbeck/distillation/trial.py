@@ -43,7 +43,7 @@ def fit_to_memory(parts: Parts) -> None:
         _trial(parts)
 
     def grown() -> int:
-        step = partial(_trial, parts, advance=parts.source.num_outer > 1)
+        step = partial(_trial, parts, advance=any(term.source.num_outer > 1 for term in parts.terms))
         return peak_growth(step, parts.network.device) or 0
 
     chunk = most if parts.network.couples_samples else largest_chunk(work, budget, most, parts.network.device)

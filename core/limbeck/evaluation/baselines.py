@@ -205,6 +205,8 @@ def whole_recipe(recipe: Recipe, size: int) -> Recipe:
     return recipe.with_(
         epochs=epochs,
         schedule="step",
+        cosine_share=1.0,
+        best_of=1.0,
         milestones=(epochs // 2,),
         factor=0.1,
         batch_size=batch_size,

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from limbeck.config import names_in
 from limbeck.data import DataSpec, RealData
 from limbeck.errors import UsageError
 from limbeck.evaluation.job import FORMATION, PREPROCESSING, PROJECTOR
@@ -213,7 +214,7 @@ def providers(recipe: Recipe) -> dict[str, str]:
     """
     used = [("networks", recipe.network), ("label_projectors", recipe.labels["name"])]
     used += [("formations", recipe.formation["name"])]
-    used += [("augmentations", recipe.augmentation["name"])] if recipe.augmentation else []
+    used += [("augmentations", name) for name in names_in(recipe.augmentation)]
     entries = [registry().entry(kind, name) for kind, name in used]
     return {entry.distribution: entry.revision for entry in entries}
 

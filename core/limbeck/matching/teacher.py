@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from limbeck.errors import PluginError
 from limbeck.matching.base import (
     Batches,
     Chunks,
@@ -95,7 +96,13 @@ class TeacherEngine(Engine):
     def _slope(self, inputs: Inputs, shares: Tensor, state: State) -> tuple[Tensor, list[Tensor]]:
         """Return what some images add to the distance, and the gradients at them and at soft labels."""
         matcher = self.matcher
-        loss = (matcher.objective(*inputs, Teacher(self.network, state)) * shares).sum()
+        values = matcher.objective(*inputs, Teacher(self.network, state))
+        if values.shape != shares.shape:
+            raise PluginError(
+                f"matcher '{matcher.name}' returned an objective of shape {list(values.shape)} for {len(shares)} "
+                f"images: return one number for each, [{len(shares)}]."
+            )
+        loss = (values * shares).sum()
         leaves = {str(place): tensor for place, tensor in enumerate(inputs) if tensor.requires_grad}
         found = pull_gradients(loss, leaves, matcher.parameters().values(), matcher.adversary().values())
         return loss.detach(), list(found.values())

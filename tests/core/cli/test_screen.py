@@ -22,7 +22,12 @@ CONFIG = build({"matcher": "distribution", "source": "fresh", "budget": {"steps"
 
 
 def row(label="synthetic", accuracies=(0.5, 0.7), epochs=1001, images=100, augmentation="dsa", seconds=1.0):
-    recipe = {"epochs": epochs, "augmentation": {"name": augmentation}, "labels": {"name": "hard"}}
+    recipe = {
+        "network": "convnet",
+        "epochs": epochs,
+        "augmentation": {"name": augmentation},
+        "labels": {"name": "hard"},
+    }
     return Evaluation(label, "dc", recipe, list(accuracies), [], 64 * images, images, seconds)
 
 

@@ -14,6 +14,7 @@ from limbeck.distillation import checkpoint
 from limbeck.errors import DivergenceError, LimbeckError
 from limbeck.matching.feature import FeatureEngine
 from limbeck.matching.gradient import GradientEngine
+from limbeck.matching.teacher import TeacherEngine
 from limbeck.plugins import load_files
 from limbeck.runs import Listener, resumed_config, run
 from limbeck.training.single import Training
@@ -171,6 +172,7 @@ SCARCE = {
     "groupwise": ("dc", GradientEngine, {"optimiser": {"order": "groupwise"}}),
     "batch norm": ("dc", GradientEngine, {"network": "convnet-d1-w4-bn"}),
     "dm": ("dm", FeatureEngine, {}),
+    "term": ("dm", TeacherEngine, {"terms": [{"matcher": "cross_entropy", "source": "fresh"}]}),
 }
 
 
@@ -178,7 +180,7 @@ SCARCE = {
 @pytest.mark.parametrize("case", SCARCE)
 def test_out_of_memory_halves_the_chunk_and_computes_the_update_again(case, error, tiny, monkeypatch, tmp_path):
     method, engine, settings = SCARCE[case]
-    config = tiny(method, ipc=2, execution={"chunk": 8}, **settings)
+    config = tiny(method, execution={"chunk": 8}, **{"ipc": 2, **settings})
     undisturbed = run(config).synthetic
     Scarce(monkeypatch, engine, [3], error)
     news = []

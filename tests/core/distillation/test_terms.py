@@ -10,7 +10,7 @@ from limbeck.data import load_dataset
 from limbeck.distillation.parameters import SyntheticParameters
 from limbeck.distillation.plateau import LOOK_EVERY, Plateau
 from limbeck.distillation.setup import prepare_labels, set_up
-from limbeck.errors import LimbeckWarning, UsageError
+from limbeck.errors import LimbeckWarning, PluginError, UsageError
 from limbeck.runs import Listener, run
 
 CALIBRATION = {"matcher": "cross_entropy", "source": "fresh"}
@@ -38,6 +38,20 @@ def test_a_term_adds_its_weighted_gradient(tiny, digits):
     once, thrice = (gradient(tiny("dm", terms=[{**CALIBRATION, "weight": w}]), digits) - alone for w in (1.0, 3.0))
     assert once.abs().max() > 0
     torch.testing.assert_close(3 * once, thrice, rtol=1e-4, atol=1e-6 * float(alone.abs().max()))
+
+
+def test_the_weight_of_a_term_counts_for_what_its_matcher_learns(tiny, digits):
+    found = []
+    for weight in (1.0, 4.0):
+        learned = {"matcher": {"name": "characteristic", "sampling": "learned", "frequencies": 32}, "source": "fresh"}
+        parts = set_up(tiny("dm", terms=[{**learned, "weight": weight}]), digits)
+        prepare_labels(parts)
+        term = parts.terms[1]
+        term.accumulate(parts.batches(), term.source.state(term.at(0)), term.at(0), parts.parameters.groups)
+        found.append([parts.parameters.images.grad, *(tensor.grad for tensor in term.matcher.adversary().values())])
+    assert len(found[0]) > 1
+    for one, four in zip(*found, strict=True):
+        torch.testing.assert_close(4 * one, four)
 
 
 def test_a_term_with_an_update_of_its_own_moves_images_after_the_matcher(tiny):
@@ -70,6 +84,14 @@ def test_cross_entropy_is_summed_over_class_means(tiny, digits):
     asked = torch.nn.functional.cross_entropy(logits, parts.parameters.labels, reduction="sum") / 2
     torch.testing.assert_close(loss, asked.detach())
     torch.testing.assert_close(parts.parameters.images.grad, torch.autograd.grad(asked, images)[0])
+
+
+def test_an_objective_that_is_no_number_for_each_image_is_refused(tiny, digits, monkeypatch):
+    from limbeck_plugins.matchers.cross_entropy import CrossEntropy
+
+    monkeypatch.setattr(CrossEntropy, "objective", lambda self, images, labels, teacher: images.mean())
+    with pytest.raises(PluginError, match=r"shape \[\].*\[10\]"):
+        run(tiny("dm", terms=[CALIBRATION]))
 
 
 def test_unit_space_moves_pixels_and_shows_networks_the_same_images(digits):

@@ -34,7 +34,7 @@ def test_columns_that_do_not_vary_are_said_once(make_run, tmp_path, read):
     save_rows(folder, [replace(own, label_kind="logits"), *others])
     found = read(folder)
     assert [one["data-label"] for one in found.all("td")].count("Labels") == 4
-    assert "hard (logits)" in found.text
+    assert "soft (logits)" in found.text
 
 
 def test_searched_rates_are_declared(make_run, tmp_path, read):
