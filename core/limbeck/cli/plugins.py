@@ -56,7 +56,9 @@ def plugins(context: click.Context, as_json: bool) -> None:
 @click.option(
     "--kind", required=True, metavar="KIND", help="What it offers: matcher, selector, ...; see 'limbeck list'."
 )
-@click.option("--family", default="", metavar="NAME", help="For matchers: feature or gradient.  [default: feature]")
+@click.option(
+    "--family", default="", metavar="NAME", help="For matchers: feature, gradient or teacher.  [default: feature]"
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path(), help="Where the folder is made.  [default: .]")
 def new(name: str, kind: str, family: str, out: Path) -> None:
     """Write the package NAME: one component of a KIND that works, with a test that passes.
