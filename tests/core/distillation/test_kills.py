@@ -16,6 +16,23 @@ RUNS = {
     "evaluation": "--method dm --steps 2 --networks 3 --set evaluation.protocol.epochs=3",
     "extension": "--method dm --steps 9 --networks 1 --set evaluation.protocol.epochs=1",
 }
+WALK = "--set source.outer=3 --set source.inner=1"
+SEEN = "--networks 1 --set evaluation.protocol.epochs=1 --steps 6"
+POOL = "--set source.networks=2 --set source.epochs=1 --set source.images=100"
+METHODS = {
+    "dcc": f"--method dcc {SEEN} {WALK} --set matcher.outer_warmup=1 --set matcher.inner_warmup=2",
+    "dsac": f"--method dsac {SEEN} {WALK} --set matcher.outer_warmup=0 --set matcher.inner_warmup=2",
+    "datadam": f"--method datadam {SEEN} --network convnet-d2-w4-in",
+    "ncfm": f"--method ncfm {SEEN} {POOL} --set matcher.frequencies=32",
+    "ncfm, learned frequencies": f"--method ncfm {SEEN} {POOL} --set matcher.sampling=learned",
+    "idc": f"--method idc {SEEN} --set source.outer=3 --set source.real_images=40",
+    "fyi-dc": f"--method fyi-dc {SEEN} {WALK} --set formation.force=true",
+    "fyi-dsa": f"--method fyi-dsa {SEEN} {WALK} --set formation.force=true",
+    "fyi-dm": f"--method fyi-dm {SEEN} --set formation.force=true",
+    "learned labels": f"--method dsa {SEEN} {WALK} --set labels=learned",
+    "stored labels": f"--method dm {SEEN} --set labels.name=stored --set labels.passes=2 --set labels.epochs=1",
+}
+"""Every other method that has a state of its own, killed while it distils and while it is measured."""
 SHORT = 4
 """Steps of the finished run that is extended."""
 
@@ -69,7 +86,7 @@ class Case:
     """One sort of run and what it comes to when nothing happens."""
 
     def __init__(self, name, folder, victims, tiny_args, losses_of, rows_of):
-        self.args, self.victims, self.name = [*tiny_args, *RUNS[name].split()], victims, name
+        self.args, self.victims, self.name = [*tiny_args, *({**RUNS, **METHODS}[name]).split()], victims, name
         self.losses_of, self.rows_of = losses_of, rows_of
         tally = folder / "tally"
         after = "measure" if name == "evaluation" else ""
@@ -160,3 +177,11 @@ def test_run_killed_at_many_moments_continues_to_the_same_bits(
     for number, kill in enumerate([*spread, *INSIDE[name], *RENAMED[name]]):
         found = run.survives(kill, tmp_path / str(number))
         record_property(f"{kill[0]} {kill[1]} {kill[2] or ''}", found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_killed_at_two_moments_continues_to_the_same_bits(name, case, losses_of, rows_of, tmp_path):
+    run = case(name, losses_of, rows_of)
+    for part in (1, 2):
+        run.survives(moment("call", run.calls * part // 3), tmp_path / str(part))
