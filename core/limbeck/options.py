@@ -92,11 +92,18 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
     """List the field names of the (possibly nested) model that ``path`` leads to, as users type them."""
     current: type[BaseModel] = model
     for part in path:
+        if isinstance(part, int):
+            continue
         fields = {field.alias or name: field for name, field in current.model_fields.items()}
         annotation = fields[str(part)].annotation if str(part) in fields else None
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        candidates = _within(annotation)
         nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
         if not nested:
             break
         current = nested[0]
     return [field.alias or name for name, field in current.model_fields.items()]
+
+
+def _within(annotation: Any) -> list[Any]:
+    """Return a type and all those it is made of, so that ``tuple[Model, ...] | None`` gives ``Model`` too."""
+    return [annotation, *(inner for part in getattr(annotation, "__args__", ()) for inner in _within(part))]

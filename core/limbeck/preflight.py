@@ -40,20 +40,33 @@ def check_names(config: RunConfig, recipe: Recipe, data: Any = None) -> None:
         ("augmentations", recipe.augmentation),
         ("executors", config.execution.executor),
         *(("observers", observer) for observer in config.observers),
-        *(("matchers", term.matcher) for term in config.terms or ()),
-        *(("network_sources", term.source) for term in config.terms or ()),
     ]
     if data is None:
         check_data(config.data)
     for kind, spec in named:
         if spec is not None:
             registry().create(kind, spec.model_dump() if isinstance(spec, Spec) else spec)
+    check_terms(config)
     if config.matcher is not None:
         check_matched_through(config.augmentation)
         check_order(config)
     check_labels(config, recipe)
     if config.selector is None and config.init.origin in ("real", "noise"):
         recipe.check_labels("hard")
+
+
+def check_terms(config: RunConfig) -> None:
+    """Refuse a name or an option in one of the terms, saying in which.
+
+    Raises:
+        UsageError: the first that is not understood.
+    """
+    for number, term in enumerate(config.terms or ()):
+        try:
+            registry().create("matchers", term.matcher.model_dump())
+            registry().create("network_sources", term.source.model_dump())
+        except UsageError as error:
+            raise type(error)(f"in terms.{number}: {error}") from None
 
 
 def check_matched_through(augmentation: Spec | None) -> None:

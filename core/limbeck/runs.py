@@ -202,6 +202,11 @@ def _claimed(folder: Path, config: RunConfig, resume: bool) -> Iterator[Kept]:
             if not resume and not is_begun:
                 for path in set(folder.iterdir()) - found:
                     path.unlink() if path.is_file() else shutil.rmtree(path)
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted(
+                    "stopped before the first step; no run is left. Networks that had finished training are kept, "
+                    "and the same command finds them."
+                ) from None
             raise
 
 

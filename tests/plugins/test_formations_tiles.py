@@ -248,4 +248,6 @@ def test_a_set_of_tiles_is_distilled_stopped_continued_and_shown(tmp_path):
     assert stored.recipe["formation"] == {"name": "tiles"} and len(stored) == 10
     assert stored.bytes == 10 * 64 * 4 + 10 and whole.rows[0].images == 10
     assert (tmp_path / "whole" / "preview.png").exists()
-    assert "formation <b>tiles</b>" in (tmp_path / "whole" / "report.html").read_text(encoding="utf-8")
+    assert "formation <b>tiles</b>: <b>40</b> images to train on" in (tmp_path / "whole" / "report.html").read_text(
+        encoding="utf-8"
+    )

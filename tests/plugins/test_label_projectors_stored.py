@@ -365,3 +365,8 @@ def test_views_made_of_several_images_are_refused_before_data_are_read(monkeypat
         made(tmp_path, evaluation={"networks": 1, "protocol": protocol})
     with pytest.raises(UsageError, match="'stored' belong to views of single images"):
         kept(augmentation=augmentation("cutmix"))
+
+
+def test_more_passes_than_memory_holds_are_refused_before_the_teacher_is_trained():
+    with pytest.raises(UsageError, match=r"labels\.passes=1000000000000 over 6 images .* free\. Type fewer"):
+        make(passes=10**12).prepare(context())

@@ -143,6 +143,13 @@ def _from_file(config: RunConfig, real: RealData) -> Start:
             f"init.path={config.init.path} holds images of {stored.spec.shape} for {stored.spec.num_classes} classes, "
             f"but '{real.spec.name}' has {real.spec.shape} for {real.spec.num_classes}."
         )
+    made_by = stored.recipe.get("formation", {"name": "identity"})
+    if made_by["name"] != config.formation.name:
+        raise UsageError(
+            f"init.path={config.init.path} holds images for the formation '{made_by['name']}', and the run has "
+            f"'{config.formation.name}', to which they mean something else. Type --set formation={made_by['name']}, or "
+            "choose another set."
+        )
     most = max(stored.counts)
     if most != config.ipc or len(stored.counts) > real.num_groups:
         raise UsageError(

@@ -90,7 +90,7 @@ class Recipe(Options):
         if self.loss in SOFT_LOSSES and not self.has_soft_labels(label_kind):
             raise UsageError(
                 f"loss '{self.loss}' compares with soft labels, but this set's labels are classes. "
-                "Take loss ce or mse, or let a teacher label the images: labels=teacher."
+                "Let a teacher label the images, labels=teacher, or choose a loss or protocol that learns from classes."
             )
 
     def for_classes(self) -> Recipe:

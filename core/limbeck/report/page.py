@@ -6,12 +6,15 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from limbeck.errors import LimbeckError
 from limbeck.evaluation.scores import scores_of
 from limbeck.files import write_atomic
+from limbeck.plugins import registry
 from limbeck.report.gallery import gallery
 from limbeck.report.run import Run, read_run
 from limbeck.report.sections import class_bars, crossed, headline, learning, loss, reference
 from limbeck.report.template import fill
+from limbeck.synthetic import Formation, SyntheticSet
 
 FILE = "report.html"
 
@@ -48,6 +51,7 @@ def render(run: Run) -> str:
         scores=scores_of(run.rows),
         features=run.synthetic.provenance.get("features"),
         growth=run.synthetic.provenance.get("growth"),
+        formed=_formed(run.synthetic),
         gallery=gallery(run, found["row"].per_class if found else []),
         loss=loss(run),
         learning=learning(found),
@@ -58,6 +62,19 @@ def render(run: Run) -> str:
         loose=_loose(run),
         commands=_commands(run),
     )
+
+
+def _formed(synthetic: SyntheticSet) -> int | None:
+    """Return how many images networks train on, or None where they are the stored ones or nobody here can say."""
+    named = synthetic.recipe.get("formation")
+    if not named:
+        return None
+    try:
+        formation: Formation = registry().create("formations", named).for_data(synthetic.spec)
+    except LimbeckError:
+        return None
+    count = len(formation.formed(synthetic.normalised(), synthetic.group, "evaluate")[0])
+    return None if count == len(synthetic) else count
 
 
 def _title(run: Run) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from limbeck.augment.base import Augmentation, Draw
 from limbeck.errors import UsageError
+from limbeck.execution.memory import available_memory, format_bytes
 from limbeck.seeding import generator
 from limbeck.synthetic import LabelProjector, ProjectorContext
 from limbeck_plugins.label_projectors.hard import HardLabels
@@ -57,14 +58,25 @@ class StoredLabels(LabelProjector):
         """Check what was loaded against the set and what students will train with.
 
         Raises:
-            UsageError: it belongs to other images, classes or views.
+            UsageError: it belongs to other images, classes or views, or more is to be kept than there is memory for.
         """
+        self._refuse_too_many(context)
         self._before = HardLabels()
         self._before.prepare(context)
         self._device = context.device
         if self._kept:
             self._check(context)
             self._place(self._kept)
+
+    def _refuse_too_many(self, context: ProjectorContext) -> None:
+        """Refuse passes whose logits alone, two bytes each, are more than the memory that is free."""
+        images, passes, free = len(context.labels), self.options.passes, available_memory(context.device)
+        needed = 2 * passes * images * context.spec.num_classes
+        if free is not None and needed > free:
+            raise UsageError(
+                f"labels.passes={passes} over {images} images are {format_bytes(needed)} of labels, and "
+                f"{format_bytes(free)} of memory are free. Type fewer: --set labels.passes=300"
+            )
 
     def finish(self, context: ProjectorContext) -> None:
         """Train the teacher and let it judge every view of every pass.

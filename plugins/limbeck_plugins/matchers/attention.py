@@ -60,7 +60,8 @@ class Attention(FeatureMatcher):
         layers: tuple[str, ...] | None = Field(
             None,
             min_length=1,
-            description="layers whose attention is matched; all activations but the last if not given",
+            description="layers whose maps are matched, such as [features.2]; an unknown name lists those there are; "
+            "all activations but the last when not given",
         )
         exponent: Literal[1, 2, 4] = Field(4, description="power of activations; 4 in the paper, 1 in its public code")
         weight: float = Field(0.01, ge=0, description="of the distance of mean embeddings, lambda in the paper")

@@ -135,3 +135,16 @@ def test_full_disk_ends_the_run_and_leaves_nothing_half_written(size, start, res
     assert torch.equal(SyntheticSet.load(folder).images, SyntheticSet.load(whole).images)
     assert losses_of(folder) == losses_of(whole)
     assert rows_of(folder) == rows_of(whole)
+
+
+def test_stopping_while_a_pool_is_trained_says_what_is_kept(start, tmp_path):
+    options = (
+        "--method ncfm --steps 3 --networks 0 --set source.networks=3 --set source.epochs=1 --set source.images=100"
+    )
+    status, said = start(options, tmp_path / "run", kill=stop(TRAINING, 3))
+    assert status == 130
+    (line,) = errors(said)
+    assert "stopped before the first step" in line and "the same command finds them" in line
+    assert not (tmp_path / "run").exists()
+    status, said = start(options, tmp_path / "run")
+    assert status == 0, said

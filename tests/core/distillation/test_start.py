@@ -37,3 +37,13 @@ def test_a_run_starts_from_a_stored_set_in_order_of_its_groups(folder):
 def test_another_number_of_images_is_refused_with_the_one_that_fits(folder):
     with pytest.raises(UsageError, match=r"groups of up to 2 images.*Type --ipc 2"):
         start(folder, 3)
+
+
+@pytest.mark.parametrize(("made", "asked"), [("tiles", "identity"), ("identity", "tiles")])
+def test_a_set_for_another_formation_is_refused_with_what_to_type(made, asked, folder):
+    stored = SyntheticSet.load(folder)
+    stored.with_(recipe={"formation": {"name": made}}).save(folder)
+    settings = {"ipc": 2, "init": {"from": "file", "path": str(folder)}, "formation": asked}
+    config = configure("dm", profile="small", settings=settings)
+    with pytest.raises(UsageError, match=rf"'{made}', and the run has '{asked}'.*--set formation={made}"):
+        starting_images(config, load_dataset("digits").train, Generators(0))

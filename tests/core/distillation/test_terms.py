@@ -72,6 +72,18 @@ def test_a_term_that_is_not_understood_is_refused(broken, tiny):
         run(tiny("dm", terms=[{**CALIBRATION, **broken}]))
 
 
+@pytest.mark.parametrize(
+    ("term", "said"),
+    [
+        ({"wieght": 0.1}, r"'terms\.0\.wieght'\. Did you mean 'weight'\? Known: matcher, source, update, weight\."),
+        ({"source": {"name": "inner", "outr": 2}}, r"^in terms\.0: .*outr.* Did you mean 'outer'"),
+    ],
+)
+def test_a_misspelling_in_a_term_is_told_with_its_place(term, said, tiny):
+    with pytest.raises(UsageError, match=said):
+        run(tiny("dm", terms=[{**CALIBRATION, **term}]))
+
+
 def test_cross_entropy_is_summed_over_class_means(tiny, digits):
     config = tiny("dm", ipc=2, augmentation=None, matcher="cross_entropy")
     parts = set_up(config, digits)
