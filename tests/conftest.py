@@ -32,6 +32,23 @@ def cache_folder(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Compute with one thread: two wait for each other longer than small tensors take."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_report(monkeypatch):
+    """Leave out pages with figures, which are tested elsewhere and cost more than a tiny run."""
+    monkeypatch.setattr("limbeck.report.write_report", lambda folder: None)
+
+
 def write_distribution(folder, name, version="1.0", points=None, **modules):
     """Write an installed distribution into ``folder``: modules, metadata and entry points.
 

@@ -11,9 +11,10 @@ read beside published figures.
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 from typing import Any
+
+from table import keep
 
 from limbeck.config import RunConfig
 from limbeck.configure import configure
@@ -24,22 +25,7 @@ from limbeck.execution.device import resolve_device
 from limbeck.runs import CONFIG, Finished, Listener, resumed_config, run
 
 RESULTS = Path(__file__).parents[1] / "results" / "cifar10_published.csv"
-FIELDS = (
-    "method",
-    "ipc",
-    "seed",
-    "settings",
-    "steps",
-    "accuracy",
-    "std",
-    "networks",
-    "published",
-    "seconds",
-    "seconds_per_step",
-    "growth_mib",
-    "device",
-    "torch",
-)
+SAME_RUN = ("method", "ipc", "seed", "settings")
 METHODS = ("dm", "dsa", "dcc", "dsac", "dc", "datadam", "ncfm", "idc")
 
 
@@ -98,17 +84,6 @@ def row_of(args: argparse.Namespace, finished: Finished, config: RunConfig) -> d
     }
 
 
-def keep(row: dict[str, Any]) -> None:
-    """Write a row in the place of an earlier one of the same run."""
-    identity = ("method", "ipc", "seed", "settings")
-    kept = list(csv.DictReader(RESULTS.open())) if RESULTS.exists() else []
-    kept = [old for old in kept if any(old[key] != str(row[key]) for key in identity)]
-    with RESULTS.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, FIELDS)
-        writer.writeheader()
-        writer.writerows([*kept, row])
-
-
 def main() -> None:
     """Do one piece; when it was the last one, measure the set and write its row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -139,7 +114,7 @@ def main() -> None:
         return
     measuring = resumed_config(folder, {"evaluation": {"networks": args.networks}})
     row = row_of(args, run(measuring, resume=True, **places), whole)
-    keep(row)
+    keep(RESULTS, row, SAME_RUN)
     print(row, flush=True)
 
 

@@ -10,10 +10,11 @@ methods of the comparison with ten minutes each. All with convnet-d3-w32 and 300
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from table import keep
 
 from limbeck.api import chosen_recipe
 from limbeck.config import merge
@@ -24,20 +25,7 @@ from limbeck.plugins import registry
 from limbeck.runs import CONFIG, Listener, resumed_config, run
 
 RESULTS = Path(__file__).parents[1] / "results" / "fashion_mnist_variants.csv"
-FIELDS = (
-    "question",
-    "variant",
-    "method",
-    "ipc",
-    "seed",
-    "seconds",
-    "steps",
-    "set_bytes",
-    "network",
-    "networks",
-    "accuracy",
-    "std",
-)
+SAME_RUN = ("question", "variant", "seed", "network")
 INSTANCE, BATCH = "convnet-d3-w32-in", "convnet-d3-w32-bn"
 ALL: dict[str, Any] = {
     "data": {"name": "fashion_mnist"},
@@ -117,6 +105,7 @@ def main() -> None:
                 print(f"{question}: {variant}, seed {seed}", flush=True)
                 for network, row, made in measured(question, variant, seed, args):
                     keep(
+                        RESULTS,
                         {
                             "question": question,
                             "variant": variant,
@@ -130,19 +119,9 @@ def main() -> None:
                             "networks": row.networks,
                             "accuracy": f"{100 * row.mean:.2f}",
                             "std": f"{100 * row.std:.2f}",
-                        }
+                        },
+                        SAME_RUN,
                     )
-
-
-def keep(row: dict[str, Any]) -> None:
-    """Write a row in the place of an earlier one of the same run."""
-    identity = ("question", "variant", "seed", "network")
-    kept = list(csv.DictReader(RESULTS.open())) if RESULTS.exists() else []
-    kept = [old for old in kept if any(old[key] != str(row[key]) for key in identity)]
-    with RESULTS.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, FIELDS)
-        writer.writeheader()
-        writer.writerows([*kept, row])
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def matched(matcher, batches, net, chunks=WHOLE):
     """Return the distance and its gradient at the synthetic images."""
     batches.leaf.grad = None
     state = net.initial(generator(1, "init"))
-    engine = type(matcher).engine(matcher, net, chunks)
+    engine = matcher.engine(net, chunks)
     loss = engine.accumulate(batches, state, STEP, range(cases.CLASSES))
     return loss, batches.leaf.grad
 
@@ -155,7 +155,7 @@ def test_layers_can_be_named():
 def test_layers_that_cannot_be_looked_at_are_refused_before_the_first_step(name, options, words):
     net, chosen = network(name), matcher(**options)
     with pytest.raises(UsageError) as caught:
-        type(chosen).engine(chosen, net, WHOLE)
+        chosen.engine(net, WHOLE)
     assert all(word in str(caught.value) for word in words), caught.value
     assert "\n" not in str(caught.value)
 

@@ -51,7 +51,7 @@ class Case:
         for tensor in self.matcher.adversary().values():
             tensor.grad = None
         self.matcher.begin(STEP)
-        engine = type(self.matcher).engine(self.matcher, self.network, chunks)
+        engine = self.matcher.engine(self.network, chunks)
         loss = engine.accumulate(batches, self.state, STEP, range(CLASSES))
         return loss, batches.leaf.grad
 

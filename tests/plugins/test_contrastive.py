@@ -30,7 +30,7 @@ def matched(matcher, batches, net, chunks=WHOLE, step=FIRST):
     """Return the distance and its gradient at the synthetic images."""
     batches.leaf.grad = None
     state = net.initial(generator(1, "init"))
-    engine = type(matcher).engine(matcher, net, chunks)
+    engine = matcher.engine(net, chunks)
     loss = engine.accumulate(batches, state, step, range(cases.CLASSES))
     return loss, batches.leaf.grad
 

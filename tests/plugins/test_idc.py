@@ -29,12 +29,7 @@ WALK |= {"lr_net": 0.05, "momentum": 0.9, "weight_decay": 0.01}
 MIXED = {"name": "cutmix", "probability": 0.5, "before": {"name": "dsa", "strategy": "crop", "always": "color"}}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

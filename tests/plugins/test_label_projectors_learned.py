@@ -28,17 +28,7 @@ COUNT = 6
 HARD = torch.tensor([0, 0, 1, 1, 2, 2])
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(autouse=True)
-def _no_report(monkeypatch):
-    monkeypatch.setattr("limbeck.report.write_report", lambda folder: None)
+pytestmark = pytest.mark.usefixtures("one_thread", "no_report")
 
 
 def learned(dtype=torch.float64, state=None, labels=HARD, kind="hard", **options):
@@ -109,7 +99,7 @@ def test_the_gradient_at_the_logits_is_the_slope_of_the_distance(chunks, distanc
     network = tiny_network(torch.float64)
     state = network.initial(torch.Generator().manual_seed(0))
     matcher = registry().create("matchers", {"name": "gradient", "distance": distance})
-    engine = type(matcher).engine(matcher, network, chunks)
+    engine = matcher.engine(network, chunks)
     start = normal(COUNT, CLASSES, owner="logits")
     images = normal(COUNT, *SPEC.shape)
 

@@ -23,17 +23,7 @@ COUNT, PASSES = 6, 3
 HARD = torch.tensor([0, 0, 1, 1, 2, 2])
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(autouse=True)
-def _no_report(monkeypatch):
-    monkeypatch.setattr("limbeck.report.write_report", lambda folder: None)
+pytestmark = pytest.mark.usefixtures("one_thread", "no_report")
 
 
 def augmentation(name="dsa", **options):

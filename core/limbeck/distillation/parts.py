@@ -111,7 +111,7 @@ class Parts:
         """Go on under another plan."""
         self.plan = plan
         for term in self.terms:
-            term.engine = type(term.matcher).engine(term.matcher, self.network, plan.chunks)
+            term.engine = term.matcher.engine(self.network, plan.chunks)
 
     def keep_headroom(self) -> None:
         """Measure growth from now on, where there is a budget of the process's own memory."""

@@ -98,8 +98,7 @@ def _term(section: TermSection, context: MatcherContext, plan: Plan) -> Term:
     matcher = _create("matchers", section.matcher, Matcher)
     source = _create("network_sources", section.source, NetworkSource)
     matcher.prepare(context)
-    engine = type(matcher).engine(matcher, context.network, plan.chunks)
-    return Term(matcher, source, engine, section.weight, section.update == "own")
+    return Term(matcher, source, matcher.engine(context.network, plan.chunks), section.weight, section.update == "own")
 
 
 def prepare_labels(parts: Parts) -> None:

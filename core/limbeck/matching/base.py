@@ -145,10 +145,9 @@ class Matcher(Component, ABC):
         """Take up what ``state_dict`` returned."""
         return
 
-    @classmethod
     @abstractmethod
-    def engine(cls, matcher: Matcher, network: FunctionalNetwork, chunks: Chunks) -> Engine:
-        """Return the family's engine for a matcher of this family."""
+    def engine(self, network: FunctionalNetwork, chunks: Chunks) -> Engine:
+        """Return the family's engine for this matcher."""
 
 
 class Engine(ABC):

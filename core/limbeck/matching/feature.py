@@ -70,12 +70,9 @@ class FeatureMatcher(Matcher):
             step: where the run stands.
         """
 
-    @classmethod
-    def engine(cls, matcher: Matcher, network: FunctionalNetwork, chunks: Chunks) -> Engine:
+    def engine(self, network: FunctionalNetwork, chunks: Chunks) -> Engine:
         """Return the feature engine."""
-        if not isinstance(matcher, FeatureMatcher):
-            raise TypeError(f"{type(matcher).__name__} is not a FeatureMatcher")
-        return FeatureEngine(matcher, network, chunks)
+        return FeatureEngine(self, network, chunks)
 
 
 class FeatureEngine(Engine):

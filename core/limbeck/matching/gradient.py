@@ -70,12 +70,9 @@ class GradientMatcher(Matcher):
             step: where the run stands.
         """
 
-    @classmethod
-    def engine(cls, matcher: Matcher, network: FunctionalNetwork, chunks: Chunks) -> Engine:
+    def engine(self, network: FunctionalNetwork, chunks: Chunks) -> Engine:
         """Return the gradient engine."""
-        if not isinstance(matcher, GradientMatcher):
-            raise TypeError(f"{type(matcher).__name__} is not a GradientMatcher")
-        return GradientEngine(matcher, network, chunks)
+        return GradientEngine(self, network, chunks)
 
 
 class GradientEngine(Engine):

@@ -64,12 +64,9 @@ class TeacherMatcher(Matcher):
             teacher: the network of this step.
         """
 
-    @classmethod
-    def engine(cls, matcher: Matcher, network: FunctionalNetwork, chunks: Chunks) -> Engine:
+    def engine(self, network: FunctionalNetwork, chunks: Chunks) -> Engine:
         """Return the teacher engine."""
-        if not isinstance(matcher, TeacherMatcher):
-            raise TypeError(f"{type(matcher).__name__} is not a TeacherMatcher")
-        return TeacherEngine(matcher, network, chunks)
+        return TeacherEngine(self, network, chunks)
 
 
 class TeacherEngine(Engine):

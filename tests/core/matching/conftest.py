@@ -39,7 +39,7 @@ class Golden:
         return images, torch.full((len(images),), group)
 
     def check(self, matcher, chunks, key, step=STEP):
-        engine = type(matcher).engine(matcher, self.network, chunks)
+        engine = matcher.engine(self.network, chunks)
         loss = engine.accumulate(self, self.state, step, range(self.classes))
         torch.testing.assert_close(loss, self.tensors[f"{key}.loss"], rtol=1e-9, atol=0)
         expected = self.tensors[f"{key}.image_grad"]

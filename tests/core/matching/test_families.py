@@ -52,7 +52,7 @@ def network(name="convnet-d2-w4-in", size=8, groups=2):
 def loss_and_gradient(matcher, batches, net, chunks=WHOLE):
     state = net.initial(generator(1, "init"))
     batches.leaf.grad = None
-    engine = type(matcher).engine(matcher, net, chunks)
+    engine = matcher.engine(net, chunks)
     return engine.accumulate(batches, state, STEP, range(2)), batches.leaf.grad
 
 

@@ -97,7 +97,7 @@ def accumulate(matcher, net, chunks, batches):
     for tensor in [*matcher.own, *batches.leaves]:
         tensor.grad = None
     matcher.begin(STEP)
-    engine = type(matcher).engine(matcher, net, chunks)
+    engine = matcher.engine(net, chunks)
     return engine.accumulate(batches, initial(net), STEP, range(GROUPS))
 
 
@@ -208,6 +208,6 @@ def test_signals_are_computed_in_float32_also_where_real_passes_are_not():
     net, batches = FunctionalNetwork(module, (1, 4, 4)), Batches()
     batches.reals = [images.float() for images in batches.reals]
     batches.leaves = [leaf.detach().float().requires_grad_() for leaf in batches.leaves]
-    engine = Look.engine(Look(), net, Chunks(99, 99, real_precision="bfloat16"))
+    engine = Look().engine(net, Chunks(99, 99, real_precision="bfloat16"))
     engine.accumulate(batches, initial(net), STEP, range(GROUPS))
     assert seen == [torch.float32, torch.float32]

@@ -42,7 +42,7 @@ class Trial:
         batches.leaf.grad = None
         for tensor in self.learned().values():
             tensor.grad = None
-        engine = type(self.matcher).engine(self.matcher, self._network, chunks)
+        engine = self.matcher.engine(self._network, chunks)
         self.matcher.begin(STEP)
         loss = engine.accumulate(batches, self.state, STEP, range(CLASSES))
         require(batches.leaf.grad is not None, "no gradient reaches the synthetic images")
