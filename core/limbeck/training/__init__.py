@@ -4,6 +4,7 @@ from limbeck.training.data import Samples, TrainData
 from limbeck.training.fit import FitResult, Progress, Snapshot, fit
 from limbeck.training.metrics import Accuracy, accuracy
 from limbeck.training.schedule import Budget, Constant, Cosine, Epochs, Schedule, Steps, StepSchedule
+from limbeck.training.sharpness import Sharpness
 
 __all__ = [
     "Accuracy",
@@ -15,6 +16,7 @@ __all__ = [
     "Progress",
     "Samples",
     "Schedule",
+    "Sharpness",
     "Snapshot",
     "StepSchedule",
     "Steps",

@@ -18,6 +18,7 @@ from limbeck.training.data import Samples
 from limbeck.training.losses import Loss, MaskNorm, Objective
 from limbeck.training.metrics import Accuracy, accuracy
 from limbeck.training.schedule import Budget, Constant, Schedule
+from limbeck.training.sharpness import Sharpness
 from limbeck.training.single import Training
 from limbeck.training.task import Optimiser, Settings, Streams
 
@@ -96,7 +97,7 @@ def fit(
     chunk: int | None = None,
     optimiser: Optimiser = "sgd",
     schedule: Schedule = Constant(),  # noqa: B008  (frozen)
-    sharpness: float | None = None,
+    sharpness: float | Sharpness | None = None,
     clip: float | None = None,
     augmentation: Augmentation | None = None,
     order: Literal["independent", "shared"] = "independent",
@@ -141,7 +142,8 @@ def fit(
             is never cut.
         optimiser: PyTorch's optimiser of that name.
         schedule: the learning rate's course, counted in the budget's unit.
-        sharpness: radius of sharpness-aware minimisation (arXiv:2010.01412), which costs a second pass.
+        sharpness: radius of sharpness-aware minimisation (arXiv:2010.01412), which costs a second pass; or a
+            ``Sharpness``, which also knows the adaptive radius and the surrogate gap.
         clip: largest L2 norm of the whole gradient.
         augmentation: one operation a batch with parameters of its own per image.
         order: ``independent``: each network's order comes from its own generator; ``shared``: all see the
@@ -166,14 +168,14 @@ def fit(
     """
     count = len(start)
     place, kind = torch.device(device or network.device), dtype or network.dtype
-    objective = Objective(loss, temperature, mask_norm)
+    objective, flat = Objective(loss, temperature, mask_norm), Sharpness.of(sharpness)
     tasks = make_tasks(count, data, labels, sample_weights, class_mask, augmentation, place)
     streams = make_streams(tasks, start, seeds, generators, order, order_seed, place)
     rates, decays = per_network("lr", lr, count), per_network("weight_decay", weight_decay, count)
     run = _Run(network, snapshots, dict(eval_sets or {}), eval_snapshots, on_epoch)
     saved = resume_from.checkpoint if isinstance(resume_from, FitResult) else resume_from or {}
     for position, (rate, decay, task) in enumerate(zip(rates, decays, tasks, strict=True)):
-        how = (budget, batch_size, objective, optimiser, momentum, schedule, sharpness, clip, place, kind, chunk)
+        how = (budget, batch_size, objective, optimiser, momentum, schedule, flat, clip, place, kind, chunk)
         beginning = start_state(network, start[position])
         training = Training(network, beginning, task, Settings(rate, decay, *how), streams[position])
         run.train(position, training, saved)

@@ -14,6 +14,7 @@ from limbeck.synthetic.labels import LabelProjector
 from limbeck.training.data import TrainData
 from limbeck.training.metrics import autocast
 from limbeck.training.schedule import Epochs
+from limbeck.training.sharpness import Sharpness
 from limbeck.training.task import Settings, Streams, Task
 
 
@@ -171,18 +172,17 @@ class Training:
                 parameter.grad += gradient
         return loss.detach()
 
-    def _backward_uphill(self, rho: float, images: Tensor, targets: Tensor, weights: Tensor | None) -> None:
-        """Replace the gradient by the one at w + rho g / |g| (arXiv:2010.01412, eq. 2 and algorithm 1).
+    def _backward_uphill(self, sharpness: Sharpness, images: Tensor, targets: Tensor, weights: Tensor | None) -> None:
+        """Replace the gradient by what a sharpness-aware update makes of it and of the one uphill.
 
         Buffers move with the first pass only: statistics belong to the weights that are kept.
         """
         moved = [parameter for parameter in self._parameters if parameter.grad is not None]
-        gradients = [parameter.grad for parameter in moved if parameter.grad is not None]
-        scale = rho / torch.nn.utils.get_total_norm(gradients).clamp_min(1e-12)
+        below = [parameter.grad for parameter in moved if parameter.grad is not None]
         kept = {name: value.detach().clone() for name, value in self._working.items()}
-        with torch.no_grad():
-            torch._foreach_add_(moved, torch._foreach_mul(gradients, scale))
+        sharpness.climb(moved, below)
         self._backward(images, targets, weights)
+        sharpness.turn([parameter.grad for parameter in moved if parameter.grad is not None], below)
         with torch.no_grad():
             torch._foreach_copy_(list(self._working.values()), list(kept.values()))
 

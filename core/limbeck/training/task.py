@@ -14,6 +14,7 @@ from limbeck.synthetic.labels import LabelProjector
 from limbeck.training.data import Samples
 from limbeck.training.losses import Objective, known
 from limbeck.training.schedule import Budget, Schedule
+from limbeck.training.sharpness import Sharpness
 
 Optimiser = Literal["sgd", "adam", "adamw"]
 OPTIMISERS: tuple[str, ...] = get_args(Optimiser)
@@ -69,7 +70,7 @@ class Settings:
     optimiser: str
     momentum: float
     schedule: Schedule
-    sharpness: float | None
+    sharpness: Sharpness | None
     clip: float | None
     device: torch.device
     dtype: torch.dtype
@@ -86,6 +87,5 @@ class Settings:
             raise UsageError(f"dtype is {asked}: training knows {allowed}.")
         if self.chunk is not None and self.chunk < 1:
             raise UsageError(f"chunk is {self.chunk}: give 1 or more, or None.")
-        for name, value in (("sharpness", self.sharpness), ("clip", self.clip)):
-            if value is not None and value <= 0:
-                raise UsageError(f"{name} is {value}: give a number above 0, or None.")
+        if self.clip is not None and self.clip <= 0:
+            raise UsageError(f"clip is {self.clip}: give a number above 0, or None.")
