@@ -12,7 +12,9 @@ from torch import Tensor
 from limbeck.config import RunConfig, Spec
 from limbeck.data import DataSpec, RealData
 from limbeck.data.selector import Selection, Selector, take
+from limbeck.distillation.classified import Teachers, classified
 from limbeck.errors import DataError, UsageError
+from limbeck.networks import build_network
 from limbeck.plugins import registry
 from limbeck.seeding import Generators
 from limbeck.synthetic import Formation, SyntheticSet
@@ -32,6 +34,7 @@ def starting_images(
     cache: Path | None = None,
     on_epoch: OnEpoch | None = None,
     formation: Formation | None = None,
+    teachers: Teachers | None = None,
 ) -> Start:
     """Return the images, labels and groups a run starts from.
 
@@ -42,10 +45,11 @@ def starting_images(
         formation: of the run, ready for the data; the one ``config`` names when None.
         cache: where a selector keeps what outlives the run.
         on_epoch: told while a selector trains a network.
+        teachers: gives the trained networks that the run's source knows.
 
     Raises:
         DataError: a class has fewer images than are needed.
-        UsageError: a starting set of another shape.
+        UsageError: a starting set of another shape, or no trained networks where they choose.
     """
     if config.init.origin == "noise":
         return _noise(config.ipc, real, generators)
@@ -55,6 +59,8 @@ def starting_images(
     spec = config.init.selector
     if config.init.origin == "selector" and spec is not None:
         chosen = choose(make_selector(spec, cache, on_epoch), config.ipc, real, generators.init, formation)
+    elif config.init.origin == "classified":
+        chosen = _compose(_classified(config, real, generators, formation, teachers), formation)
     else:
         chosen = _compose(_real(config.ipc, real, generators, formation), formation)
     return chosen.images, chosen.labels, chosen.group
@@ -93,6 +99,15 @@ def _real(ipc: int, real: RealData, generators: Generators, formation: Formation
     wanted = ipc * formation.starts_from
     index = torch.cat([real.sample(group, wanted, generators.init) for group in range(real.num_groups)])
     return take(real, index)
+
+
+def _classified(
+    config: RunConfig, real: RealData, generators: Generators, formation: Formation, teachers: Teachers | None
+) -> Selection:
+    _check_sizes(config.ipc, real, formation, "Lower --ipc.")
+    network = build_network(config.network, real.spec, real.device, real.dtype)
+    wanted = config.ipc * formation.starts_from
+    return classified(real, wanted, teachers or (lambda: iter(())), network, generators.init)
 
 
 def _check_sizes(ipc: int, real: RealData, formation: Formation, advice: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,7 +16,7 @@ from limbeck.errors import UsageError
 
 if TYPE_CHECKING:
     from limbeck.data import DataSpec, RealData
-    from limbeck.networks.functional import FunctionalNetwork
+    from limbeck.networks.functional import FunctionalNetwork, State
     from limbeck.synthetic.sets import LabelKind
 
 
@@ -33,9 +33,11 @@ class ProjectorContext:
         labels: the labels stored with the synthetic set, [n] int64 or [n, C].
         label_kind: "hard", "probabilities" or "logits".
         augmentation: what students will train with, fit for the data; none without one, and while images are made.
-        images: the finished images as students will train on them, formed but not augmented, [m, ch, h, w]; none
-            while they are not final.
+        images: the finished images as students will train on them, formed but not augmented, [m, ch, h, w]; before
+            the first step those the run starts from, where it has a network source.
         stored: the stored image each of them was formed from, int64 [m].
+        teachers: gives the weights and buffers of networks of the run's structure that are trained on real images, one
+            after another; none where the run has none, and where only the artifact is at hand.
     """
 
     real: RealData | None
@@ -48,6 +50,7 @@ class ProjectorContext:
     augmentation: Augmentation | None = None
     images: Tensor | None = None
     stored: Tensor | None = None
+    teachers: Callable[[], Iterator[State]] | None = None
 
 
 class LabelProjector(Component, ABC):

@@ -3,8 +3,8 @@
 With w the weights and g the gradient there, a network that is to end in a flat region learns from its gradient g' at
 w + e, where a batch's loss is higher: e = rho g / |g| (SAM, arXiv:2010.01412, eq. 2 and algorithm 1). Measured by
 each weight's own size, so that rescaling layers changes nothing, e = rho w^2 g / |w g|, elementwise (ASAM,
-arXiv:2102.11600, algorithm 1 with T = |w|). What the two losses differ by, the surrogate gap, shrinks faster when the part of
-g across g' is taken off g' (GSAM, arXiv:2203.08065, algorithm 1): g' - alpha (g - <g, u> u) with u = g' / |g'|.
+arXiv:2102.11600, algorithm 1 with T = |w|). What the two losses differ by, the surrogate gap, shrinks faster when the
+part of g across g' is taken off g' (GSAM, arXiv:2203.08065, algorithm 1): g' - alpha (g - <g, u> u) with u = g' / |g'|.
 """
 
 from __future__ import annotations

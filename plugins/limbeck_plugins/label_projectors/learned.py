@@ -7,17 +7,21 @@ As logits y with the label softmax(y) and a learning rate of their own, DATM lea
 NUS-HPC-AI-Lab/DATM). Written from the definitions.
 
 The same: a logit for each class and image, the label softmax(y), moved at ``optimiser.lr_label`` by the gradient of
-what the matcher compares, and used by networks that train on the images between steps.
+what the matcher compares, and used by networks that train on the images between steps. ``start=teachers`` is DATM's
+start: the mean logits of those of the source's trained networks that classify an image rightly.
 
-Different: the papers differentiate through the training of a student, here it is a matcher's distance; DATM starts at
-the mean logits of networks that classify an image rightly, here every label starts with the same ``confidence`` in its
-class (or where the set has them that the run starts from); the momentum is the images'.
+Different: the first two papers differentiate through the training of a student, here it is a matcher's distance. DATM's
+code takes one network's logits, right or wrong, where its images are drawn at random, and divides by zero where no
+network is right; here the right ones are averaged always, and where there is none the label starts at its class. Labels
+start where the set has soft ones that the run starts from. By default every label starts with the same ``confidence``
+in its class.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -25,12 +29,15 @@ from torch import Tensor
 
 from limbeck.augment.base import Draw
 from limbeck.errors import UsageError
+from limbeck.networks import FunctionalNetwork, State
 from limbeck.options import Options as OptionsBase
 from limbeck.synthetic import LabelProjector, ProjectorContext
 from limbeck.synthetic.sets import LabelKind
 
 FLOOR = 1e-6
 """What a probability of zero starts at, so that it can grow."""
+
+IMAGES_A_PASS = 256
 
 
 class LearnedLabels(LabelProjector):
@@ -39,6 +46,10 @@ class LearnedLabels(LabelProjector):
     class Options(OptionsBase):
         """Where they start."""
 
+        start: Literal["class", "teachers"] = Field(
+            "class",
+            description="the image's class, or the mean logits of trained networks that classify it rightly",
+        )
         confidence: float = Field(0.9, gt=0, lt=1, description="probability of an image's class at the start")
 
     _logits: Tensor | None = None
@@ -97,6 +108,11 @@ class LearnedLabels(LabelProjector):
             return stored
         if context.label_kind == "probabilities":
             return stored.clamp_min(FLOOR).log()
+        alone = self._confident(stored, classes)
+        return alone if self.options.start == "class" else self._judged(context, alone)
+
+    def _confident(self, labels: Tensor, classes: int) -> Tensor:
+        """Return logits [n, C] of labels that have the same confidence in their classes."""
         confidence: float = self.options.confidence
         if confidence < 1 / classes:
             raise UsageError(
@@ -104,9 +120,37 @@ class LearnedLabels(LabelProjector):
                 f"would start at another class. Give {1 / classes:.3g} or more."
             )
         above = math.log(confidence) + math.log(classes - 1) - math.log1p(-confidence)
-        return above * torch.nn.functional.one_hot(stored, classes).double()
+        return above * torch.nn.functional.one_hot(labels, classes).double()
+
+    def _judged(self, context: ProjectorContext, alone: Tensor) -> Tensor:
+        """Return the mean logits of the teachers that are right, and where none is those given, [n, C]."""
+        total, right, asked = torch.zeros_like(alone), alone.new_zeros(len(alone), 1), 0
+        network = context.network(None)
+        for state in () if context.teachers is None else context.teachers():
+            asked += 1
+            for logits, rows in _logits(network, state, context):
+                is_right = (logits.argmax(1) == context.labels[rows])[:, None].to(total.dtype)
+                total.index_add_(0, rows, logits.to(total.dtype) * is_right)
+                right.index_add_(0, rows, is_right)
+        if not asked:
+            raise UsageError(
+                f"labels '{self.name}' start from what trained networks make of the images, but this run's source has "
+                "no trained ones. Choose another, such as --set source.name=experts, or type --set labels.start=class"
+            )
+        return torch.where(right > 0, total / right.clamp_min(1), alone)
 
     def _learned(self) -> Tensor:
         if self._logits is None:
             raise UsageError(f"labels '{self.name}' do not exist yet: call prepare first.")
         return self._logits
+
+
+def _logits(network: FunctionalNetwork, state: State, context: ProjectorContext) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield what a network makes of images, [n, C], and the stored image each was formed from, [n]."""
+    images = context.images
+    if images is None:
+        raise UsageError("labels can start from what trained networks make of images only where there are images yet.")
+    stored = torch.arange(len(images), device=images.device) if context.stored is None else context.stored
+    for part, rows in zip(torch.split(images, IMAGES_A_PASS), torch.split(stored, IMAGES_A_PASS), strict=True):
+        with torch.no_grad():
+            yield network(state, part.to(network.dtype), train=False), rows
