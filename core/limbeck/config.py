@@ -96,8 +96,11 @@ class InitSection(Options):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    origin: Literal["real", "noise", "selector", "file"] = Field(
-        "real", alias="from", description="random real images, noise, a selector's choice, or another set"
+    origin: Literal["real", "noise", "selector", "classified", "file"] = Field(
+        "real",
+        alias="from",
+        description="random real images, noise, a selector's choice, real images that trained networks of the source "
+        "classify rightly, or another set",
     )
     selector: Spec | None = None
     path: Path | None = Field(None, description="artifact folder, for 'file'")
@@ -111,6 +114,10 @@ class InitSection(Options):
         return self
 
 
+SYN_LR = (1e-6, 10.0)
+"""Where the learning rate of students lies."""
+
+
 class OptimiserSection(Options):
     """How the synthetic parameters move."""
 
@@ -120,6 +127,15 @@ class OptimiserSection(Options):
     lr_matcher: float = Field(0.001, gt=0, description="learning rate of a matcher's own parameters")
     lr_adversary: float = Field(0.001, gt=0, description="learning rate of a matcher's adversary")
     momentum: float = Field(0.5, ge=0, lt=1, description="momentum of sgd")
+    momentum_label: float | None = Field(
+        None, ge=0, lt=1, description="momentum of learned labels; the images' when not given"
+    )
+    syn_lr: float | None = Field(
+        None, ge=SYN_LR[0], le=SYN_LR[1], description="learning rate of students at the start, kept with the set"
+    )
+    lr_lr: float | None = Field(
+        None, gt=0, description="learning rate of syn_lr, which is learned as a logarithm; it stays when not given"
+    )
     weight_decay: float | None = Field(
         None, ge=0, description="decay of the images' pixels; none, and for adamw 0.01, when not given"
     )

@@ -10,7 +10,6 @@ from limbeck.config import DataSection, RunConfig, Spec, View, names_in
 from limbeck.entries import singular
 from limbeck.errors import UnknownNameError, UsageError, closest
 from limbeck.evaluation import Recipe
-from limbeck.matching import GradientMatcher
 from limbeck.networks import FunctionalNetwork
 from limbeck.options import parse
 from limbeck.plugins import registry
@@ -112,10 +111,10 @@ def check_order(config: RunConfig) -> None:
         return
     for spec in _matchers(config):
         matcher = registry().create("matchers", spec.model_dump())
-        if isinstance(matcher, GradientMatcher) and matcher.joins_groups():
+        if matcher.joins_groups():
             raise UsageError(
-                f"matcher '{spec.name}' compares the gradients of all groups as one, so they cannot be updated group "
-                "by group. Leave out optimiser.order=groupwise, or match each on its own: matcher.name=gradient."
+                f"matcher '{spec.name}' looks at all groups as one, so they cannot be updated group by group. Leave "
+                "out optimiser.order=groupwise, or match each on its own: matcher.name=gradient."
             )
 
 

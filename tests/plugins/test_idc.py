@@ -243,7 +243,7 @@ def test_a_step_sees_a_part_of_many_images(real):
     images = torch.randn(6, *SPEC.shape, generator=torch.Generator().manual_seed(1)).requires_grad_()
     parameters = SimpleNamespace(
         rows=[slice(0, 6)], groups=[0], labels=torch.arange(6) % 3, group=torch.zeros(6, dtype=torch.int64),
-        of_group=lambda group: images,
+        of_rows=lambda rows: images,
     )  # fmt: skip
     tiles = registry().create("formations", "tiles")
     hard = registry().create("label_projectors", "hard")

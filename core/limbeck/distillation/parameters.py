@@ -11,6 +11,7 @@ from torch import Tensor
 from limbeck.config import OptimiserSection
 from limbeck.data import DataSpec
 from limbeck.distillation.plateau import Plateau
+from limbeck.errors import UsageError
 from limbeck.matching import Matcher
 from limbeck.synthetic import Formation, LabelProjector
 from limbeck.synthetic.sets import LabelKind
@@ -49,6 +50,14 @@ class SyntheticParameters:
         self.groups = [index for index, count in enumerate(counts) if count]
         self.average: Tensor | None = None
         self.plateau: Plateau | None = None
+        self.log_lr: Tensor | None = None
+        if section.syn_lr is not None:
+            self.log_lr = images.new_tensor(section.syn_lr).log().requires_grad_(section.lr_lr is not None)
+
+    @property
+    def syn_lr(self) -> Tensor | None:
+        """The learning rate of students as it now is, a scalar, or None where none is kept."""
+        return None if self.log_lr is None else self.log_lr.detach().exp()
 
     def make_optimiser(self, projector: LabelProjector, formation: Formation, matchers: Sequence[Matcher]) -> None:
         """Collect everything learned, each kind at its own rate."""
@@ -63,6 +72,10 @@ class SyntheticParameters:
         groups: list[dict[str, Any]] = [
             {"params": list(tensors.values()), "lr": lr} for tensors, lr in learned if tensors
         ]
+        if section.momentum_label is not None and projector.parameters():
+            groups[1]["momentum"] = section.momentum_label
+        if self.log_lr is not None and section.lr_lr is not None:
+            groups.append({"params": [self.log_lr], "lr": section.lr_lr, "weight_decay": 0.0})
         if section.weight_decay is not None:
             groups[0]["weight_decay"] = section.weight_decay
         extra = {"momentum": section.momentum} if section.name == "sgd" else {}
@@ -72,13 +85,16 @@ class SyntheticParameters:
         if section.plateau is not None:
             self.plateau = Plateau(self.optimiser.param_groups[0], section.plateau, self.images)
 
-    def of_group(self, group: int) -> Tensor:
-        """Return a group's normalised images, whose gradient is added to that of all images.
+    def of_rows(self, rows: slice | Tensor) -> Tensor:
+        """Return some normalised images, whose gradient is added to that of all images.
 
         They come from a leaf of their own: the gradient of a slice would have the size of all images, once for every
         group.
+
+        Args:
+            rows: which of them, each once.
         """
-        rows, images = self.rows[group], self.images
+        images = self.images
         leaf = images.detach()[rows].requires_grad_()
 
         def add(part: Tensor) -> None:
@@ -90,6 +106,30 @@ class SyntheticParameters:
 
         leaf.register_post_accumulate_grad_hook(add)  # type: ignore[no-untyped-call]
         return self._normalised(leaf)
+
+    def student_lr(self) -> Tensor:
+        """Return the learning rate of students, a scalar whose gradient moves its logarithm.
+
+        A step of SGD on log a with the gradient (dL/da) / a is, to first order, the step on a with dL/da that papers
+        give rates for, and a never reaches zero.
+
+        Raises:
+            UsageError: the run has none.
+        """
+        log_lr = self.log_lr
+        if log_lr is None:
+            raise UsageError("students need a learning rate to start with. Type --set optimiser.syn_lr=0.01")
+        rate = log_lr.detach().exp().requires_grad_(log_lr.requires_grad)
+
+        def add(rate: Tensor) -> None:
+            if rate.grad is not None:
+                grad = rate.grad / rate.detach()
+                log_lr.grad = grad if log_lr.grad is None else log_lr.grad + grad
+            rate.grad = None
+
+        if rate.requires_grad:
+            rate.register_post_accumulate_grad_hook(add)  # type: ignore[no-untyped-call]
+        return rate
 
     def move(self) -> None:
         """Apply the gradients left on everything learned, then clear them."""

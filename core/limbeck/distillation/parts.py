@@ -76,15 +76,6 @@ class Parts:
     generators: Generators
     plan: Plan
     headroom: Headroom | None = None
-    is_set_up: bool = False
-
-    def training_chunk(self) -> int | None:
-        """Return the images a pass that training may take now, or None where whole batches may.
-
-        What is trained before the run has a plan goes by what was asked for alone, so that it is the same when it must
-        be trained again for a resumed run.
-        """
-        return self.plan.chunks.training if self.is_set_up else self.config.execution.chunk
 
     @property
     def matcher(self) -> Matcher:

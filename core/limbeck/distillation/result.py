@@ -24,8 +24,13 @@ from limbeck.synthetic import LabelProjector, SyntheticSet
 from limbeck.synthetic.sets import LabelKind
 
 
-def recipe_of(config: RunConfig) -> Recipe:
-    """Return how networks are to be trained on the set this configuration makes."""
+def recipe_of(config: RunConfig, syn_lr: float | None = None) -> Recipe:
+    """Return how networks are to be trained on the set this configuration makes.
+
+    Args:
+        config: the run.
+        syn_lr: the learning rate that students ended with, where the run has students.
+    """
     protocol: Protocol = registry().create("protocols", config.evaluation.protocol.model_dump())
     own = None if config.augmentation is None else config.augmentation.model_dump()
     stored = Recipe.model_validate(
@@ -36,9 +41,11 @@ def recipe_of(config: RunConfig) -> Recipe:
             "labels": config.labels.model_dump(),
             "formation": config.formation.model_dump(),
             "made_with": config.network,
+            "learned_lr": syn_lr,
         }
     )
-    return protocol.recipe(config.network, stored).with_(formation=stored.formation, made_with=config.network)
+    kept = {name: getattr(stored, name) for name in ("formation", "made_with", "learned_lr")}
+    return protocol.recipe(config.network, stored).with_(**kept)
 
 
 def selected_set(
@@ -95,7 +102,7 @@ def distilled_set(
         group=parameters.group.cpu(),
         spec=parts.data.spec,
         storage=config.storage,
-        recipe=recipe_of(config).to_dict(),
+        recipe=recipe_of(config, None if parameters.syn_lr is None else float(parameters.syn_lr)).to_dict(),
         provenance={
             **_provenance(config, steps, seconds, growth),
             "features_seconds": round(sum(spent.values()), 3),

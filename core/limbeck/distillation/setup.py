@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,31 +53,56 @@ def set_up(
     augmentation = None
     if config.augmentation is not None:
         augmentation = _create("augmentations", config.augmentation, Augmentation).for_data(data.spec)
-    images, labels, group = starting_images(config, data.train, generators, cache, on_epoch, formation)
-    parameters = SyntheticParameters(
-        images, labels, group, num_groups=data.train.num_groups, spec=data.spec, section=config.optimiser
+    made: list[Parts] = []
+    context = SourceContext(
+        network,
+        config.ipc,
+        generators,
+        data.train,
+        lambda: made[0].training_set(),
+        projector,
+        augmentation,
+        lambda: made[0].plan.chunks.training if made else config.execution.chunk,
+        cache,
+        on_epoch,
     )
+    sections = _objectives(config)
+    sources = [_source(section, context) for section in sections]
+    start = starting_images(config, data.train, generators, cache, on_epoch, formation, sources[0].teachers)
+    parameters = SyntheticParameters(*start, num_groups=data.train.num_groups, spec=data.spec, section=config.optimiser)
     plan = plan or first_plan(config, network, device)
-    context = MatcherContext(network, data.spec.num_classes, len(parameters.groups), generators.match)
-    terms = [_term(section, context, plan) for section in _objectives(config)]
-    parts = Parts(config, data, network, terms, formation, projector, augmentation, parameters, generators, plan)
-    for term in terms:
-        term.source.prepare(
-            SourceContext(
-                network,
-                config.ipc,
-                generators,
-                data.train,
-                parts.training_set,
-                projector,
-                augmentation,
-                parts.training_chunk,
-                cache,
-                on_epoch,
-            )
-        )
-    parts.is_set_up = True
-    return parts
+    terms = [
+        _term(section, source, _matcher_context(source, generators, parameters, formation, network), plan)
+        for section, source in zip(sections, sources, strict=True)
+    ]
+    made.append(Parts(config, data, network, terms, formation, projector, augmentation, parameters, generators, plan))
+    return made[0]
+
+
+def _source(section: TermSection, context: SourceContext) -> NetworkSource:
+    source: NetworkSource = _create("network_sources", section.source, NetworkSource)
+    source.prepare(context)
+    return source
+
+
+def _matcher_context(
+    source: NetworkSource,
+    generators: Generators,
+    parameters: SyntheticParameters,
+    formation: Formation,
+    network: FunctionalNetwork,
+) -> MatcherContext:
+    """Return what a matcher may know that looks through the networks of ``source``."""
+    formed, _ = formation.formed(parameters.normalised, parameters.group, "match")
+    return MatcherContext(
+        network,
+        network.num_classes,
+        len(parameters.groups),
+        generators.match,
+        seed=generators.seed,
+        num_images=len(formed),
+        trajectories=source.trajectories,
+    )
 
 
 def _objectives(config: RunConfig) -> list[TermSection]:
@@ -94,9 +120,8 @@ def _completed(term: TermSection, source: Spec) -> TermSection:
     return term.model_copy(update={"source": Spec.model_validate(source.model_dump() | term.source.model_dump())})
 
 
-def _term(section: TermSection, context: MatcherContext, plan: Plan) -> Term:
+def _term(section: TermSection, source: NetworkSource, context: MatcherContext, plan: Plan) -> Term:
     matcher = _create("matchers", section.matcher, Matcher)
-    source = _create("network_sources", section.source, NetworkSource)
     matcher.prepare(context)
     return Term(matcher, source, matcher.engine(context.network, plan.chunks), section.weight, section.update == "own")
 
@@ -107,7 +132,9 @@ def prepare_labels(parts: Parts) -> None:
     A projector that brings state (on resume) has been given it before.
     """
     parameters = parts.parameters
-    parts.projector.prepare(label_context(parts.config, parts.data, parameters.labels, parameters.label_kind))
+    context = label_context(parts.config, parts.data, parameters.labels, parameters.label_kind)
+    first = parts.training_set()
+    parts.projector.prepare(replace(context, images=first.images, stored=first.stored, teachers=parts.source.teachers))
     parameters.make_optimiser(parts.projector, parts.formation, [term.matcher for term in parts.terms])
     parts.keep_headroom()
 

@@ -11,7 +11,7 @@ takes v from it and makes one more pass over the images, whole or in chunks.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol
@@ -43,6 +43,29 @@ class StepContext:
     step: int
 
 
+class Trajectories(Protocol):
+    """Weights that experts had in the course of their training.
+
+    Attributes:
+        experts: how many there are.
+        epochs: how long each was trained; weights exist after epochs 0, which is before the first, to this.
+    """
+
+    @property
+    def experts(self) -> int:
+        """Number of experts."""
+        ...
+
+    @property
+    def epochs(self) -> int:
+        """Epochs every expert was trained for."""
+        ...
+
+    def weights(self, expert: int, epoch: int) -> Tensor:
+        """Return all weights of an expert after an epoch as one vector [P], on the network's device."""
+        ...
+
+
 @dataclass(frozen=True)
 class MatcherContext:
     """What a matcher may know before the first step.
@@ -52,12 +75,25 @@ class MatcherContext:
         num_classes: width of its head.
         num_groups: groups the synthetic set is matched by.
         generator: the matcher's own random stream, on the run's device.
+        seed: the run's, for draws that follow from it and the step alone.
+        num_images: synthetic images as they are formed for matching.
+        trajectories: the experts of the matcher's network source, or None where it has none.
     """
 
     network: FunctionalNetwork
     num_classes: int
     num_groups: int
     generator: torch.Generator
+    seed: int = 0
+    num_images: int = 0
+    trajectories: Trajectories | None = None
+
+
+Minibatch = Callable[[], tuple[Tensor, Tensor]]
+"""Gives the images [m, ch, h, w] and labels of one update of a student, the same whenever it is asked."""
+
+Relabelling = Callable[[Tensor, Tensor], Tensor]
+"""Gives images [m, ch, h, w] with labels other labels, [m] or [m, C]."""
 
 
 class Batches(Protocol):
@@ -76,6 +112,24 @@ class Batches(Protocol):
 
     def calibration(self, per_group: int) -> Tensor:
         """Return ``per_group`` real images of every group, without augmentation."""
+        ...
+
+    def students(self, steps: int, size: int | None, relabel: Relabelling | None = None) -> list[Minibatch]:
+        """Return what a student learns in each of its updates, drawn without replacement pass by pass.
+
+        Args:
+            steps: updates.
+            size: training images of an update at most; None: all of them.
+            relabel: gives training images, not augmented, other labels, which are constants.
+
+        Returns:
+            For each update what gives its images and labels with the graph to the synthetic parameters, augmented
+            alike whenever it is asked; each image with parameters of its own, not siamese.
+        """
+        ...
+
+    def syn_lr(self) -> Tensor:
+        """Return the learning rate of students, a scalar, with the graph to what is learned of it."""
         ...
 
 
@@ -120,6 +174,11 @@ class Matcher(Component, ABC):
     family: ClassVar[str]
     permutation_invariant: ClassVar[bool] = True
     uses_labels: ClassVar[bool] = True
+
+    @classmethod
+    def joins_groups(cls) -> bool:
+        """Say whether all groups may be compared as one, which needs one update for all of them."""
+        return False
 
     def prepare(self, context: MatcherContext) -> None:
         """Get ready for a run; called once, before the first step and before ``load_state_dict``."""

@@ -13,7 +13,6 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from limbeck.errors import UsageError
 from limbeck.matching.base import (
     Batches,
     Chunks,
@@ -130,11 +129,8 @@ class GradientEngine(Engine):
         syn = _summed(self.weights.of_batch(state, images[part], labels[part], total) for part in parts)
         loss, direction = self._distance(syn, real, step)
         forward = self.chunks.second_pass == "forward_mode"
-        if forward and not self.weights.forwards(state):
-            raise UsageError(
-                f"network '{self.network.name}' has layers that this version of PyTorch differentiates wrongly, or not "
-                "at all, in forward mode. Leave out execution.second_pass=forward_mode."
-            )
+        if forward:
+            self.weights.require_forward_mode(state)
         second = self.weights.forward_mode if forward else self.weights.double_backward
         pieces = [second(state, leaf_inputs(images[part], labels[part]), total, direction) for part in parts]
         label_pieces = [piece[1] for piece in pieces if piece[1] is not None]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import ClassVar
 
 from torch import Tensor
 
 from limbeck.augment import Augmentation
 from limbeck.component import Component
 from limbeck.data import RealData
-from limbeck.matching.base import StepContext
+from limbeck.matching.base import StepContext, Trajectories
 from limbeck.networks import FunctionalNetwork, State
 from limbeck.seeding import Generators
 from limbeck.synthetic.labels import LabelProjector
@@ -55,10 +56,15 @@ class NetworkSource(Component, ABC):
     Attributes:
         spent: seconds that getting ready took, now or when its results were kept, each under the name of what came of
             it; two sources of a run that share something name it alike.
+        has_experts: whether it can give ``trajectories``, which matchers of the trajectory family need.
+        trajectories: the weights of experts, from ``prepare`` on, or None where there are none.
     """
+
+    has_experts: ClassVar[bool] = False
 
     context: SourceContext
     spent: Mapping[str, float] = MappingProxyType({})
+    trajectories: Trajectories | None = None
 
     def prepare(self, context: SourceContext) -> None:
         """Get ready for a run; called once, before the first step and before ``load_state_dict``."""
@@ -72,6 +78,13 @@ class NetworkSource(Component, ABC):
     @abstractmethod
     def state(self, step: StepContext) -> State:
         """Return the weights this step looks through."""
+
+    def teachers(self) -> Iterator[State]:
+        """Return networks trained on real images, one after the other; none unless overridden.
+
+        Labels and first images may come from them.
+        """
+        return iter(())
 
     def advance(self, step: StepContext) -> None:
         """Move the network after the synthetic set was updated; the default leaves it."""

@@ -10,12 +10,15 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.func import grad, vmap
 
+from limbeck.errors import UsageError
 from limbeck.networks import FunctionalNetwork, State
 from limbeck.seeding import generator
 
@@ -43,23 +46,45 @@ def cross_entropy(logits: Tensor, labels: Tensor, total: int) -> Tensor:
     return (normaliser - logits.gather(1, labels[:, None])[:, 0]).sum() / total
 
 
+@dataclass(frozen=True)
+class Slope:
+    """A directional derivative s = <g(x), v> and what it depends on.
+
+    Attributes:
+        value: s, a scalar.
+        images: ds/dx [m, ch, h, w].
+        labels: ds/dy [m, C] for probabilities, None for class ids.
+        weights: ds/dw by name; empty where it was not asked for.
+    """
+
+    value: Tensor
+    images: Tensor
+    labels: Tensor | None
+    weights: Gradients
+
+
 class WeightGradients:
-    """Gradients with respect to some of a network's weights; batch norm is frozen, and nothing is dropped.
+    """Gradients with respect to some of a network's weights; nothing is dropped.
 
     Args:
         network: the structure.
         names: the weights that count.
+        batch_norm: frozen at its statistics, or with those of the batch, which then must not be cut and whose state's
+            buffers move.
     """
 
-    def __init__(self, network: FunctionalNetwork, names: Sequence[str]) -> None:
+    def __init__(
+        self, network: FunctionalNetwork, names: Sequence[str], batch_norm: Literal["frozen", "batch"] = "frozen"
+    ) -> None:
         self.network, self.names = network, list(names)
+        self._is_training = batch_norm == "batch" or not network.couples_samples
         self._trials: dict[str, bool] = {}
 
     def of_batch(
         self, state: State, images: Tensor, labels: Tensor, total: int, *, create_graph: bool = False
     ) -> Gradients:
         """Return a batch's share of the gradient of a mean over ``total`` images."""
-        weights = {name: state[name].detach().requires_grad_() for name in self.names}
+        weights = self._leaves(state, True)
         loss = self._loss(weights, state, images, labels, total)
         found = torch.autograd.grad(loss, list(weights.values()), create_graph=create_graph)
         return dict(zip(weights, found, strict=True))
@@ -106,6 +131,18 @@ class WeightGradients:
 
         return self._agrees("forwards", state, forward)
 
+    def require_forward_mode(self, state: State) -> None:
+        """Refuse forward mode for a structure with which it cannot be trusted.
+
+        Raises:
+            UsageError: says what to leave out.
+        """
+        if not self.forwards(state):
+            raise UsageError(
+                f"network '{self.network.name}' has layers that this version of PyTorch differentiates wrongly, or not "
+                "at all, in forward mode. Leave out execution.second_pass=forward_mode."
+            )
+
     def _agrees(self, way: str, state: State, second: SecondPass) -> bool:
         """Try ``second`` once on two groups of one image against double backward, image by image."""
         if way not in self._trials:
@@ -137,14 +174,22 @@ class WeightGradients:
         self, state: State, inputs: Inputs, total: int, direction: Gradients
     ) -> tuple[Tensor, Tensor | None]:
         """Return d<g, v>/d(images, soft labels) by forward mode and one reverse pass."""
+        found = self.forward_slope(state, inputs, total, direction)
+        return found.images, found.labels
+
+    def forward_slope(
+        self, state: State, inputs: Inputs, total: int, direction: Gradients, *, weights: bool = False
+    ) -> Slope:
+        """Return <g, v> and its derivatives by forward mode and one reverse pass; at the weights too if asked."""
+        leaves = self._leaves(state, weights)
         with forward_ad.dual_level():
-            weights = {
-                name: forward_ad.make_dual(state[name].detach(), direction[name])  # type: ignore[no-untyped-call]
-                for name in self.names
+            duals = {
+                name: forward_ad.make_dual(leaf, direction[name])  # type: ignore[no-untyped-call]
+                for name, leaf in leaves.items()
             }
-            loss = self._loss(weights, state, *inputs, total)
-            slope = forward_ad.unpack_dual(loss).tangent  # type: ignore[no-untyped-call]
-        return _pair(torch.autograd.grad(slope, _wanted(inputs)))
+            loss = self._loss(duals, state, *inputs, total)
+            value = forward_ad.unpack_dual(loss).tangent  # type: ignore[no-untyped-call]
+        return _slope(value.detach(), [value], None, inputs, leaves if weights else {})
 
     def double_backward(
         self, state: State, inputs: Inputs, total: int, direction: Gradients
@@ -152,9 +197,27 @@ class WeightGradients:
         """Return d<g, v>/d(images, soft labels) by differentiating the gradient's graph."""
         return pull_back(self.of_batch(state, *inputs, total, create_graph=True), direction, inputs)
 
+    def double_backward_slope(
+        self, state: State, inputs: Inputs, total: int, direction: Gradients, *, weights: bool = False
+    ) -> Slope:
+        """Return <g, v> and its derivatives by differentiating the gradient's graph; at the weights too if asked."""
+        leaves = self._leaves(state, True)
+        loss = self._loss(leaves, state, *inputs, total)
+        found = torch.autograd.grad(loss, list(leaves.values()), create_graph=True)
+        vectors = [direction[name] for name in leaves]
+        with torch.no_grad():
+            value = torch.stack([(g * v).sum() for g, v in zip(found, vectors, strict=True)]).sum()
+        return _slope(value, found, vectors, inputs, leaves if weights else {})
+
+    def _leaves(self, state: State, requires_grad: bool) -> Gradients:
+        return {name: state[name].detach().requires_grad_(requires_grad) for name in self.names}
+
+    def loss(self, state: State, images: Tensor, labels: Tensor, total: int) -> Tensor:
+        """Return a batch's share of the mean cross-entropy over ``total`` images, with the graph of all it is of."""
+        return self._loss({}, state, images, labels, total)
+
     def _loss(self, weights: Mapping[str, Tensor], state: State, images: Tensor, labels: Tensor, total: int) -> Tensor:
-        train = not self.network.couples_samples
-        logits = self.network({**state, **weights}, images, train=train, dropout="off")
+        logits = self.network({**state, **weights}, images, train=self._is_training, dropout="off")
         return cross_entropy(logits, labels, total)
 
 
@@ -162,6 +225,29 @@ def pull_back(found: Gradients, direction: Gradients, inputs: Inputs) -> tuple[T
     """Return d<g, v>/d(images, soft labels) through the graph of gradients already found."""
     vectors = [direction[name] for name in found]
     return _pair(torch.autograd.grad(list(found.values()), _wanted(inputs), vectors))
+
+
+def joined(found: Sequence[Slope]) -> Slope:
+    """Return the slope of a whole batch from those of its chunks, in order."""
+    if len(found) == 1:
+        return found[0]
+    labels = [each.labels for each in found if each.labels is not None]
+    return Slope(
+        torch.stack([each.value for each in found]).sum(),
+        torch.cat([each.images for each in found]),
+        torch.cat(labels) if labels else None,
+        {name: torch.stack([each.weights[name] for each in found]).sum(0) for name in found[0].weights},
+    )
+
+
+def _slope(
+    value: Tensor, outputs: Sequence[Tensor], vectors: Sequence[Tensor] | None, inputs: Inputs, leaves: Gradients
+) -> Slope:
+    wanted = _wanted(inputs)
+    asked = [*wanted, *leaves.values()]
+    found = torch.autograd.grad(outputs, asked, vectors, allow_unused=True, materialize_grads=True)
+    images, labels = _pair(found[: len(wanted)])
+    return Slope(value, images, labels, dict(zip(leaves, found[len(wanted) :], strict=True)))
 
 
 def leaf_inputs(images: Tensor, labels: Tensor) -> Inputs:

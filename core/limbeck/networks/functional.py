@@ -102,6 +102,22 @@ class FunctionalNetwork:
                 state[f"{prefix}.{key}" if prefix else key] = value
         return state
 
+    def flatten(self, state: Mapping[str, Tensor]) -> Tensor:
+        """Return all trainable numbers as one vector [P], parameters in the order of ``parameter_names``."""
+        return torch.cat([state[name].reshape(-1) for name in self.parameter_names])
+
+    def unflatten(self, flat: Tensor) -> State:
+        """Return weights that are views of a vector [P], and buffers as a fresh network has them.
+
+        Args:
+            flat: what ``flatten`` returned, of weights of this structure.
+        """
+        shapes = dict(self.module.named_parameters())
+        parts = torch.split(flat, [shapes[name].numel() for name in self.parameter_names])
+        pairs = zip(self.parameter_names, parts, strict=True)
+        weights = {name: part.view_as(shapes[name]) for name, part in pairs}
+        return weights | {name: buffer.clone() for name, buffer in self.module.named_buffers()}
+
     @property
     def drops(self) -> bool:
         """Whether something is dropped at random in train mode."""

@@ -113,7 +113,7 @@ def test_unit_space_moves_pixels_and_shows_networks_the_same_images(digits):
     section = OptimiserSection.model_validate({"space": "unit", "lr_img": 0.1, "momentum": 0.0, "clamp": True})
     parameters = SyntheticParameters(spec.normalise(pixels), labels, labels, num_groups=4, spec=spec, section=section)
     torch.testing.assert_close(parameters.images.detach(), pixels)
-    torch.testing.assert_close(parameters.of_group(2), spec.normalise(pixels[2:3]))
+    torch.testing.assert_close(parameters.of_rows(parameters.rows[2]), spec.normalise(pixels[2:3]))
 
     class Nothing:
         def parameters(self):
@@ -122,7 +122,7 @@ def test_unit_space_moves_pixels_and_shows_networks_the_same_images(digits):
         adversary = parameters
 
     parameters.make_optimiser(Nothing(), Nothing(), [Nothing()])
-    (parameters.of_group(1) * 3).sum().backward()
+    (parameters.of_rows(parameters.rows[1]) * 3).sum().backward()
     parameters.move()
     std = spec.statistics()[1]
     torch.testing.assert_close(parameters.images.detach()[1:2], (pixels[1:2] - 0.3 / std).clamp(0, 1))
