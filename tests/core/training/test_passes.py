@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from limbeck.errors import UsageError
-from limbeck.training import Epochs, fit
+from limbeck.training import Epochs, Sharpness, fit
 
 SOFT = torch.randn(10, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64).softmax(1)
 WEIGHTS = torch.tensor([0.0, 2.0, 1.0, 0.5, 0.0, -1.0, 3.0, 1.0, 0.25, 0.0], dtype=torch.float64)
@@ -20,6 +20,7 @@ CASES = {
     "weights without a sum": {"sample_weights": torch.zeros(10), "mask_norm": "sum"},
     "some classes": {"class_mask": torch.tensor([True, True, False]), "labels": torch.arange(10) % 2},
     "sharpness": {"sharpness": 0.05},
+    "flat": {"sharpness": Sharpness(0.05, gap=0.3, adaptive=True)},
     "clipped": {"clip": 0.1},
     "adam": {"optimiser": "adam"},
 }

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from limbeck.training import Cosine, Epochs, Steps, StepSchedule, TrainData, accuracy, fit
+from limbeck.training import Cosine, Epochs, Sharpness, Steps, StepSchedule, TrainData, accuracy, fit
 
 
 def test_snapshots_of_epochs_include_the_start(network, data, assert_same):
@@ -64,6 +64,7 @@ RUNS = {
     "plain": {},
     "adamw": {"optimiser": "adamw", "schedule": Cosine()},
     "sharp": {"sharpness": 0.05, "clip": 0.5, "order": "shared"},
+    "flat": {"sharpness": Sharpness(0.05, gap=0.3, adaptive=True)},
 }
 
 
