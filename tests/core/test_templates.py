@@ -92,7 +92,7 @@ def test_a_kind_without_a_template(new, loose):
 @pytest.mark.parametrize(
     ("kind", "family", "said"),
     [
-        ("matcher", "joint", "the kind 'matchers' has no family 'joint'; allowed: feature, gradient, teacher."),
+        ("matcher", "joint", "the kind 'matchers' has no family 'joint'; allowed: feature, gradient, teacher, trajectory."),
         ("selector", "gradient", "the kind 'selectors' has no family 'gradient': leave out --family."),
     ],
 )
@@ -107,6 +107,7 @@ def test_the_family_decides_the_base_class(new, tmp_path):
         ("feature", "FeatureMatcher"),
         ("gradient", "GradientMatcher"),
         ("teacher", "TeacherMatcher"),
+        ("trajectory", "TrajectoryMatcher"),
     ]:
         assert new(f"by-{family}", "--family", family)[0] == 0
         source = (tmp_path / f"by-{family}" / f"limbeck_by_{family}" / "matcher.py").read_text()

@@ -57,7 +57,10 @@ def plugins(context: click.Context, as_json: bool) -> None:
     "--kind", required=True, metavar="KIND", help="What it offers: matcher, selector, ...; see 'limbeck list'."
 )
 @click.option(
-    "--family", default="", metavar="NAME", help="For matchers: feature, gradient or teacher.  [default: feature]"
+    "--family",
+    default="",
+    metavar="NAME",
+    help="For matchers: feature, gradient, teacher or trajectory.  [default: feature]",
 )
 @click.option("--out", type=click.Path(path_type=Path), default=Path(), help="Where the folder is made.  [default: .]")
 def new(name: str, kind: str, family: str, out: Path) -> None:

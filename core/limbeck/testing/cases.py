@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from limbeck.data import DataSpec, RealData
 from limbeck.matching import StepContext
+from limbeck.matching.base import Minibatch, Relabelling
 from limbeck.networks import FunctionalNetwork
 from limbeck.seeding import generator
 from limbeck.testing.suite import require
@@ -20,6 +22,7 @@ SPEC = DataSpec(
 )
 STEP = StepContext(0, 0, 1, 0)
 DIRECTIONS, STEP_SIZE = 3, 1e-6
+STUDENT_RATE = 0.1
 
 
 def tiny_data(per_class: int = 10) -> RealData:
@@ -54,28 +57,98 @@ def normal(*shape: int, owner: str = "images", dtype: torch.dtype = torch.float6
 
 @dataclass
 class TinyBatches:
-    """Three groups of images in float64; the synthetic ones, [3, n, ch, h, w], are a leaf."""
+    """Three groups of images in float64, and what students learn of them.
+
+    Attributes:
+        leaf: synthetic images [3, n, ch, h, w], a leaf.
+        reals: real images [3, B, ch, h, w].
+        log_rate: logarithm of students' learning rate, a scalar leaf.
+        logits: soft labels before softmax [3, n, C], a leaf; None: class ids.
+        taught: labels that students were given in place of the set's, [3 * n] or [3 * n, C]. They are constants, so who
+            asks for slopes hands them on to the batches beside these.
+    """
 
     leaf: Tensor
     reals: Tensor
+    log_rate: Tensor = field(default_factory=lambda: torch.tensor(STUDENT_RATE, dtype=torch.float64).log())
+    logits: Tensor | None = None
+    taught: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for tensor in self.learned().values():
+            tensor.requires_grad_()
+
+    def learned(self) -> dict[str, Tensor]:
+        """Return the leaves by name."""
+        given = {"leaf": self.leaf, "log_rate": self.log_rate, "logits": self.logits}
+        return {name: tensor for name, tensor in given.items() if tensor is not None}
 
     def real(self, group: int) -> tuple[Tensor, Tensor]:
         """Return a group's real images [B, ch, h, w] and labels [B]."""
         return self.reals[group], torch.full((self.reals.shape[1],), group)
 
     def synthetic(self, group: int) -> tuple[Tensor, Tensor]:
-        """Return a group's synthetic images [n, ch, h, w], with their graph, and labels [n]."""
+        """Return a group's synthetic images [n, ch, h, w], with their graph, and labels [n] or [n, C]."""
+        if self.logits is not None:
+            return self.leaf[group], self.logits[group].softmax(1)
         return self.leaf[group], torch.full((self.leaf.shape[1],), group)
 
     def calibration(self, per_group: int) -> Tensor:
         """Return real images of every group, [n, ch, h, w]."""
         return self.reals[:, :per_group].flatten(0, 1)
 
+    def students(self, steps: int, size: int | None, relabel: Relabelling | None = None) -> list[Minibatch]:
+        """Return what gives each update's images and labels; every update sees them in a brightness of its own."""
+        images, labels = self._all()
+        if relabel is not None and self.taught is None:
+            self.taught = relabel(images.detach(), labels.detach())
+        draw, total = generator(0, "tiny", "order"), len(images)
+        rows = [part for _ in range(steps) for part in torch.randperm(total, generator=draw).split(size or total)]
 
-def tiny_batches() -> TinyBatches:
-    """Return 3 synthetic and 5 real images for each of 3 groups."""
-    leaf = normal(CLASSES, 3, *SPEC.shape, owner="synthetic").requires_grad_()
-    return TinyBatches(leaf, normal(CLASSES, 5, *SPEC.shape, owner="real"))
+        def minibatch(place: int) -> tuple[Tensor, Tensor]:
+            images, labels = self._all()
+            taught = labels if relabel is None or self.taught is None else self.taught
+            return images[rows[place]] * (1 + place / 10), taught[rows[place]]
+
+        return [partial(minibatch, place) for place in range(steps)]
+
+    def syn_lr(self) -> Tensor:
+        """Return students' learning rate, with its graph."""
+        return self.log_rate.exp()
+
+    def _all(self) -> tuple[Tensor, Tensor]:
+        images, labels = zip(*map(self.synthetic, range(len(self.leaf))), strict=True)
+        return torch.cat(images), torch.cat(labels)
+
+
+def tiny_batches(*, soft: bool = False) -> TinyBatches:
+    """Return 3 synthetic and 5 real images for each of 3 groups; with soft labels if asked."""
+    leaf, reals = normal(CLASSES, 3, *SPEC.shape, owner="synthetic"), normal(CLASSES, 5, *SPEC.shape, owner="real")
+    return TinyBatches(leaf, reals, logits=normal(CLASSES, 3, CLASSES, owner="labels") if soft else None)
+
+
+class TinyTrajectories:
+    """Experts whose weights wander from epoch to epoch.
+
+    Args:
+        network: whose weights these are.
+        dead: nothing flows through the network; only the last layer's biases move.
+    """
+
+    experts, epochs = 2, 100
+
+    def __init__(self, network: FunctionalNetwork, *, dead: bool = False) -> None:
+        draw = generator(0, "tiny", "experts")
+        first = [network.flatten(network.initial(draw)) for _ in range(self.experts)]
+        size = (self.experts, self.epochs, len(first[0]))
+        moves = torch.randn(size, generator=draw, dtype=network.dtype) / 50
+        self._weights = torch.cat([torch.stack(first)[:, None], moves], 1).cumsum(1)
+        if dead:
+            self._weights[..., : -network.num_classes] = 0
+
+    def weights(self, expert: int, epoch: int) -> Tensor:
+        """Return all weights of an expert after an epoch as one vector [P]."""
+        return self._weights[expert, epoch]
 
 
 def require_slope(compute: Callable[[Tensor], Tensor], at: Tensor, gradient: Tensor, sign: float = 1.0) -> None:

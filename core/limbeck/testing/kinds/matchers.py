@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
-from limbeck.matching import Chunks, FeatureMatcher, GradientMatcher, Matcher, MatcherContext
+from limbeck.matching import (
+    Chunks,
+    FeatureMatcher,
+    GradientMatcher,
+    Matcher,
+    MatcherContext,
+    StepContext,
+    Teacher,
+    TrajectoryMatcher,
+)
 from limbeck.networks import State
 from limbeck.seeding import generator
 from limbeck.testing.cases import (
     CLASSES,
+    SPEC,
     STEP,
     TinyBatches,
+    TinyTrajectories,
+    normal,
     require_close,
     require_slope,
     tiny_batches,
@@ -27,6 +42,8 @@ from limbeck.testing.suite import NotApplicable, Subject, require
 BASE = Matcher
 WHOLE = Chunks(10**6, 10**6)
 CUT = Chunks(2, 2)
+STUDENTS = {"steps": 3, "batch_syn": 5}
+"""What matchers of the trajectory family are tried with, so that images recur and a pass ends within an update."""
 
 
 @dataclass
@@ -36,11 +53,11 @@ class Trial:
     matcher: Matcher
     state: State
     owner: torch.Generator
+    dead: bool = False
 
     def step(self, batches: TinyBatches, chunks: Chunks = WHOLE) -> tuple[Tensor, Tensor]:
         """Return the distance, a scalar, and its gradient at the synthetic images [3, n, ch, h, w]."""
-        batches.leaf.grad = None
-        for tensor in self.learned().values():
+        for tensor in (*batches.learned().values(), *self.learned().values()):
             tensor.grad = None
         engine = self.matcher.engine(self._network, chunks)
         self.matcher.begin(STEP)
@@ -54,15 +71,25 @@ class Trial:
 
     def __post_init__(self) -> None:
         self._network = tiny_network(torch.float64)
-        self.matcher.prepare(MatcherContext(self._network, CLASSES, CLASSES, self.owner))
+        experts = TinyTrajectories(self._network, dead=self.dead)
+        self.matcher.prepare(
+            MatcherContext(self._network, CLASSES, CLASSES, self.owner, num_images=3 * CLASSES, trajectories=experts)
+        )
 
 
-def trial(subject: Subject, *, dead: bool = False) -> Trial:
-    """Return the matcher before its first step, the same every time; through a network of zeros if ``dead``."""
+def trial(subject: Subject, *, dead: bool = False, **students: Any) -> Trial:
+    """Return the matcher before its first step, the same every time; through a network of zeros if ``dead``.
+
+    Args:
+        subject: the matcher.
+        dead: whether every signal is to be zero.
+        students: options over those of a matcher of the trajectory family; others go without.
+    """
     state = tiny_network(torch.float64).initial(generator(1, "tiny", "init"))
     if dead:
         state = {name: torch.zeros_like(value) for name, value in state.items()}
-    return Trial(subject.make(), state, generator(0, "tiny", "match"))
+    options = {**STUDENTS, **subject.given(), **students} if _sends_students(subject) else {}
+    return Trial(subject.make(**options), state, generator(0, "tiny", "match"), dead)
 
 
 def distance_is_sane(subject: Subject) -> None:
@@ -77,10 +104,10 @@ def distance_is_sane(subject: Subject) -> None:
 def gradient_is_the_slope(subject: Subject) -> None:
     """The image gradient equals finite differences of the distance."""
     batches = tiny_batches()
-    _, gradient = trial(subject).step(batches)
+    _, gradient = trial(subject, gradient="exact").step(batches)
 
     def distance(leaf: Tensor) -> Tensor:
-        return trial(subject).step(TinyBatches(leaf.requires_grad_(), batches.reals))[0]
+        return trial(subject, gradient="exact").step(replace(batches, leaf=leaf))[0]
 
     require_slope(distance, batches.leaf, gradient)
 
@@ -113,8 +140,8 @@ def chunks_change_nothing(subject: Subject) -> None:
 
 def second_passes_agree(subject: Subject) -> None:
     """Double backward and forward mode give the same gradient."""
-    if not isinstance(subject.make(), GradientMatcher):
-        raise NotApplicable("only the gradient family has two")
+    if not isinstance(subject.make(), GradientMatcher | TrajectoryMatcher):
+        raise NotApplicable("its family has only one")
     _agree(subject, Chunks(10**6, 10**6, second_pass="forward_mode"), "forward mode and double backward")
     _agree(subject, Chunks(10**6, 10**6, together=10**6), "groups together and alone")
 
@@ -124,9 +151,9 @@ def order_is_of_no_consequence(subject: Subject) -> None:
     if not subject.cls.permutation_invariant:
         raise NotApplicable("it declares permutation_invariant = False")
     batches, order = tiny_batches(), torch.tensor([2, 0, 1])
-    loss, gradient = trial(subject).step(batches)
+    loss, gradient = trial(subject, batch_syn=None).step(batches)
     shuffled = TinyBatches(batches.leaf.detach()[:, order].requires_grad_(), batches.reals.flip(1))
-    other, moved = trial(subject).step(shuffled)
+    other, moved = trial(subject, batch_syn=None).step(shuffled)
     require_close(other, loss, "the distance after shuffling")
     require_close(moved, gradient[:, order], "the gradient after shuffling")
 
@@ -164,11 +191,85 @@ def state_survives_a_checkpoint(subject: Subject) -> None:
     require(all(torch.equal(a, b) for a, b in zip(again, expected, strict=True)), "the two steps differ")
 
 
-def _agree(subject: Subject, chunks: Chunks, what: str) -> None:
-    loss, gradient = trial(subject).step(tiny_batches())
-    other, pieces = trial(subject).step(tiny_batches(), chunks)
-    require_close(other, loss, f"distance, {what}")
-    require_close(pieces, gradient, f"gradient, {what}")
+def takes_the_familys_options(subject: Subject) -> None:
+    """Options that its family reads are among its own."""
+    own, familys = subject.cls.Options.model_fields, TrajectoryMatcher.Options.model_fields
+    missing = [name for name in familys if name not in own] if _sends_students(subject) else []
+    require(not missing, f"without {', '.join(missing)}: write class Options(TrajectoryMatcher.Options)")
+
+
+def students_get_their_slope(subject: Subject) -> None:
+    """The gradients at soft labels and at students' learning rate equal finite differences of the distance."""
+    _follower(subject)
+    batches = tiny_batches(soft=True)
+    trial(subject, gradient="exact").step(batches)
+    found = {name: batches.learned()[name].grad for name in ("logits", "log_rate")}
+    for name, gradient in found.items():
+        at = batches.learned()[name]
+
+        def distance(value: Tensor, name: str = name) -> Tensor:
+            return trial(subject, gradient="exact").step(replace(batches, **{name: value}))[0]
+
+        require_slope(distance, at, torch.zeros_like(at) if gradient is None else gradient)
+
+
+def unrolling_agrees(subject: Subject) -> None:
+    """The gradient taken update by update equals that of all updates unrolled."""
+    _follower(subject)
+    _agree(subject, WHOLE, "unrolled and update by update", {"gradient": "exact"}, {"gradient": "unrolled"})
+
+
+def segments_follow_from_the_step(subject: Subject) -> None:
+    """Pieces of experts' ways follow from the step alone, in whatever order they are asked for."""
+    steps = [StepContext(step, 0, 1, step) for step in (0, 1, 2, 10, 1000, 10_000)]
+    forth, back = _follower(subject), _follower(subject)
+    expected = [forth.drawn(step) for step in steps]
+    for step, segment in reversed(list(zip(steps, expected, strict=True))):
+        again = back.drawn(step)
+        require(again == segment, f"step {step.step} has {segment}, and asked after later ones {again}")
+
+
+def students_learn_labels(subject: Subject) -> None:
+    """Labels that it gives students are class ids or probabilities, image by image."""
+    matcher = _follower(subject)
+    network, images, ids = tiny_network(torch.float64), normal(6, *SPEC.shape), torch.arange(6) % CLASSES
+    target = Teacher(network, network.initial(generator(1, "tiny", "init")))
+    for labels in (ids, one_hot(ids, CLASSES).double()):
+        given = matcher.labels(images, labels, target)
+        soft = given.is_floating_point()
+        require(given.shape == ((6, CLASSES) if soft else (6,)), f"for 6 images they have shape {list(given.shape)}")
+        inside = torch.allclose(given.sum(1), given.new_ones(6)) if soft else bool((given < CLASSES).all())
+        require(inside and bool((given >= 0).all()), f"they come as {given.tolist()}")
+        require_close(matcher.labels(images[2:4], labels[2:4], target), given[2:4], "labels of two of the images")
+
+
+def _sends_students(subject: Subject) -> bool:
+    return isinstance(subject.cls, type) and issubclass(subject.cls, TrajectoryMatcher)
+
+
+def _follower(subject: Subject) -> TrajectoryMatcher:
+    """Return the matcher, ready for steps, if it is one of the trajectory family."""
+    matcher = trial(subject).matcher
+    if not isinstance(matcher, TrajectoryMatcher):
+        raise NotApplicable("its family sends no students")
+    return matcher
+
+
+def _agree(
+    subject: Subject,
+    chunks: Chunks,
+    what: str,
+    one: Mapping[str, Any] = MappingProxyType({}),
+    other: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Require a step in passes of ``chunks``, or with ``other`` options of students, to lead where a whole one does."""
+    whole, pieces = tiny_batches(), tiny_batches()
+    loss, gradient = trial(subject, **one).step(whole)
+    again, found = trial(subject, **other).step(pieces, chunks)
+    require_close(again, loss, f"distance, {what}")
+    require_close(found, gradient, f"gradient, {what}")
+    if whole.log_rate.grad is not None and pieces.log_rate.grad is not None:
+        require_close(pieces.log_rate.grad, whole.log_rate.grad, f"gradient at the learning rate, {what}")
 
 
 def _require_finite(ready: Trial, batches: TinyBatches) -> None:
@@ -179,11 +280,16 @@ def _require_finite(ready: Trial, batches: TinyBatches) -> None:
 
 CHECKS: tuple[Callable[[Subject], None], ...] = (
     names_its_source,
+    takes_the_familys_options,
     distance_is_sane,
     gradient_is_the_slope,
     own_tensors_get_their_slope,
+    students_get_their_slope,
     chunks_change_nothing,
     second_passes_agree,
+    unrolling_agrees,
+    segments_follow_from_the_step,
+    students_learn_labels,
     order_is_of_no_consequence,
     survives_equal_sides,
     survives_a_dead_network,

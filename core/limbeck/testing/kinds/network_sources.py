@@ -10,7 +10,7 @@ from limbeck.seeding import Generators
 from limbeck.testing.cases import CLASSES, SPEC, normal, tiny_data, tiny_network
 from limbeck.testing.general import names_its_source
 from limbeck.testing.randomness import require_same_twice, same_bits
-from limbeck.testing.suite import Subject, require
+from limbeck.testing.suite import NotApplicable, Subject, require
 from limbeck.training import TrainData
 
 BASE = NetworkSource
@@ -75,8 +75,48 @@ def state_survives_a_checkpoint(subject: Subject) -> None:
         require(same_bits(rest, whole[cut:]), f"after {cut} steps and a checkpoint they differ")
 
 
+def experts_have_been_everywhere(subject: Subject) -> None:
+    """Its experts have finite weights after every epoch, other than those before, and the same whenever asked."""
+    trial = Trial(subject)
+    there, size = trial.source.trajectories, trial.network.num_parameters
+    declared, found = trial.source.has_experts, "none" if there is None else "some"
+    require(declared == (there is not None), f"it declares has_experts = {declared} and has {found}")
+    if there is None:
+        raise NotApplicable("it has no experts")
+    require(there.experts >= 1 and there.epochs >= 1, f"{there.experts} experts of {there.epochs} epochs")
+    for expert in {0, there.experts - 1}:
+        ways = [there.weights(expert, epoch).clone() for epoch in range(there.epochs + 1)]
+        wrong = [list(flat.shape) for flat in ways if flat.shape != (size,) or flat.device != trial.network.device]
+        require(not wrong, f"weights {wrong[:1]}, and the network has [{size}] on {trial.network.device}")
+        require(all(bool(flat.isfinite().all()) for flat in ways), f"weights of expert {expert} are not finite")
+        still = [epoch for epoch in range(there.epochs) if torch.equal(ways[epoch], ways[epoch + 1])]
+        require(not still, f"expert {expert} does not move in epoch {still[:1]}")
+        again = [there.weights(expert, epoch) for epoch in reversed(range(there.epochs + 1))]
+        require(same_bits(again[::-1], ways), f"weights of expert {expert} changed")
+
+
+def teachers_are_whole(subject: Subject) -> None:
+    """Trained networks that it knows have all weights and buffers, finite, and are the same whenever asked."""
+    trial = Trial(subject)
+    found = [_copied(state) for state in trial.source.teachers()]
+    if not found:
+        raise NotApplicable("it knows no trained networks")
+    names = {*trial.network.parameter_names, *trial.network.buffer_names}
+    for place, state in enumerate(found):
+        require(set(state) == names, f"network {place} has {len(state)} tensors, and the structure {len(names)}")
+        require(all(bool(value.isfinite().all()) for value in state.values()), f"network {place} is not finite")
+    require(same_bits([_copied(state) for state in trial.source.teachers()], found), "asked twice they differ")
+
+
 def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
-CHECKS = (names_its_source, supplies_every_step, is_deterministic, state_survives_a_checkpoint)
+CHECKS = (
+    names_its_source,
+    supplies_every_step,
+    experts_have_been_everywhere,
+    teachers_are_whole,
+    is_deterministic,
+    state_survives_a_checkpoint,
+)
