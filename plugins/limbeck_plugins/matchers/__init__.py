@@ -50,3 +50,10 @@ def register_matchers(register: Register) -> None:
         paper="arXiv:2502.20653",
         method="ncfm",
     )
+    register(
+        "trajectory",
+        "limbeck_plugins.matchers.trajectory:Trajectory",
+        summary="distance left to an expert's weights by a student of the synthetic set",
+        paper="arXiv:2203.11932",
+        method="mtt",
+    )
