@@ -138,11 +138,15 @@ def content_key(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path, otherwise: str = "choose another place with --out") -> Iterator[None]:
     """Hold ``folder`` for this process; the kernel frees it however the process ends.
 
     Parts of files that a killed process left are removed. So is, at the end, a folder that was made for this and in
     which nothing was written.
+
+    Args:
+        folder: made if it is not there.
+        otherwise: what to do when somebody else holds it, beside waiting.
 
     Raises:
         UsageError: the folder cannot be made, or another process holds it.
@@ -152,16 +156,14 @@ def folder_lock(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         stream = path.open("a+")
     except OSError as error:
-        raise UsageError(f"cannot use {folder}: {error.strerror}. Choose another place with --out.") from error
+        raise UsageError(f"cannot use {folder}: {error.strerror}. {otherwise[0].upper()}{otherwise[1:]}.") from error
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if path.stat().st_ino != os.fstat(stream.fileno()).st_ino:
                 raise BlockingIOError  # another run removed the folder and made it again meanwhile
         except OSError:
-            raise UsageError(
-                f"{folder} is in use by another run. Wait for it to end, or choose another place with --out."
-            ) from None
+            raise UsageError(f"{folder} is in use by another run. Wait for it to end, or {otherwise}.") from None
         for part in folder.rglob(f".*{PART}"):
             part.unlink(missing_ok=True)
         try:

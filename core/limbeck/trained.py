@@ -175,7 +175,7 @@ class NetworkPool:
                 "training": {name: settings[name] for name in NetworkTraining.model_fields},
                 "seed": [self.seed, index],
                 "device": network.device.type,
-                "versions": {"torch": torch.__version__} | _revisions(components),
+                "versions": {"torch": torch.__version__} | revisions(components),
             }
         )
 
@@ -207,7 +207,7 @@ class NetworkPool:
         return trained
 
 
-def _revisions(components: Sequence[tuple[str, str]]) -> dict[str, str]:
+def revisions(components: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Return the versions of what provides them; a structure that was built by hand has none."""
     found: dict[str, str] = {}
     for kind, name in components:

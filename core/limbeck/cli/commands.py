@@ -9,6 +9,7 @@ COMMANDS = {
     "evaluate": ("limbeck.cli.evaluate:evaluate", "train fresh networks on a synthetic set and test them"),
     "compare": ("limbeck.cli.compare:compare", "several methods at equal conditions, in one table"),
     "data": ("limbeck.cli.data:data", "list, show and check data sets"),
+    "experts": ("limbeck.cli.experts:experts", "train, list and check the networks that trajectory matching follows"),
     "convert": ("limbeck.cli.convert:convert", "read others' sets, or write a set as PNG files or in fewer bytes"),
     "report": ("limbeck.cli.report:report", "write the page of a finished run again"),
     "list": ("limbeck.cli.components:list_command", "list the kinds of components, or the names of one"),

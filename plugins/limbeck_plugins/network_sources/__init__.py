@@ -27,3 +27,9 @@ def register_network_sources(register: Register) -> None:
         summary="networks trained on real images beforehand, between their start and their end",
         paper="arXiv:2502.20653",
     )
+    register(
+        "experts",
+        "limbeck_plugins.network_sources.experts:Experts",
+        summary="networks trained on real images beforehand, after any of their epochs",
+        paper="arXiv:2203.11932",
+    )

@@ -1,0 +1,187 @@
+"""``limbeck experts``: train the networks that trajectory matching follows, list them, and check them."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from limbeck.config import RunConfig
+    from limbeck.experts import Buffer, ExpertOptions, Training
+
+EPILOG = """\b
+Examples:
+  limbeck experts train --method mtt --data fashion_mnist --profile small
+  limbeck experts train --method mtt --data cifar10 --experts 20 --executor processes
+  limbeck experts train --network convnet-d3-w32-in --data digits --experts 3 --epochs 10
+
+\b
+What is asked like in 'limbeck distill': the method's file says how experts are trained, and --set source.KEY=VALUE
+changes it. 'limbeck show network_sources experts' explains every KEY.
+"""
+
+
+@click.group()
+def experts() -> None:
+    """Train, list and check experts: networks trained on real images, whose weights are kept after every epoch.
+
+    Methods that match trajectories send a network that learns from the synthetic images along the way of one that
+    learned from the real ones. Such experts take long to train, once: runs with other seeds, ipc and methods share
+    them, and more experts or more epochs extend what is there.
+
+    \b
+    Examples:
+      limbeck experts train --method mtt --data fashion_mnist --profile small
+      limbeck experts list
+      limbeck experts check
+    """
+
+
+@experts.command(epilog=EPILOG)
+@click.option("--method", metavar="NAME", help="Method whose experts to train; without one, those of plain settings.")
+@click.option("--data", metavar="NAME", help="Real data set.  [default: digits]")
+@click.option("--ipc", type=int, help="As of the run: a method's settings may differ with it.  [default: 1]")
+@click.option("--network", metavar="NAME", help="Network to train, for example convnet-d3-w32-in.")
+@click.option("--profile", type=click.Choice(["published", "small"]), help="Published settings, or ones for a CPU.")
+@click.option("--experts", "count", type=int, help="How many experts.  [default: the method's, else 100]")
+@click.option("--epochs", type=int, help="Epochs of each.  [default: the method's, else 50]")
+@click.option("--seed", type=int, help="Seed of the run; matters only where it draws which images are used.")
+@click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1.  [default: auto]")
+@click.option("--executor", metavar="NAME", help="processes trains several at once.  [default: serial]")
+@click.option("--max-per-class", type=int, help="Use at most this many real images a class.")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Settings from a YAML file.")
+@click.option(
+    "--set",
+    "pairs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One setting, for example source.lr=0.02; repeatable.",
+)
+@click.option(
+    "--data-root", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $LIMBECK_DATA or data]"
+)
+@click.option("--download", is_flag=True, help="Fetch missing data; without it nothing touches the network.")
+def train(
+    method: str | None,
+    profile: str | None,
+    count: int | None,
+    epochs: int | None,
+    executor: str | None,
+    file: Path | None,
+    pairs: tuple[str, ...],
+    data_root: Path | None,
+    download: bool,
+    **flags: Any,
+) -> None:
+    """Train the experts that a run with the same options would follow.
+
+    Each expert is a file in the cache ($LIMBECK_CACHE or ~/.cache/limbeck), under a name made of what decides its
+    weights. Whatever ends the command, the same command goes on from the last epoch that was kept, to the same bits;
+    when everything is there it says so.
+    """
+    from limbeck.cli.distill import settings_of
+    from limbeck.config import assignments, merge, read_yaml
+
+    source = {key: value for key, value in (("experts", count), ("epochs", epochs)) if value is not None}
+    settings = merge(merge(read_yaml(file) if file else {}, assignments(pairs)), settings_of(flags))
+    settings = merge(settings, {"source": source} if source else {})
+    settings = merge(settings, {"execution": {"executor": {"name": executor}}} if executor else {})
+    config, options = asked_for(method, profile, settings)
+    _train(config, options, data_root, download)
+
+
+def asked_for(method: str | None, profile: str | None, settings: dict[str, Any]) -> tuple[RunConfig, ExpertOptions]:
+    """Return the configuration asked for, and which experts it follows.
+
+    Raises:
+        UsageError: unknown names or options, or none of its network sources follows experts.
+    """
+    from limbeck.config import merge
+    from limbeck.configure import configure
+    from limbeck.errors import UsageError
+    from limbeck.experts import ExpertOptions
+    from limbeck.plugins import registry
+
+    if method is None and not settings.keys() & {"method", "matcher"}:
+        settings = merge({"selector": {"name": "random"}, "source": {"name": "experts"}}, settings)
+    config = configure(method, None, profile, settings)
+    specs = [spec for spec in (config.source, *(term.source for term in config.terms or ())) if spec is not None]
+    for spec in specs:
+        options = registry().create("network_sources", spec.model_dump()).options
+        if isinstance(options, ExpertOptions):
+            return config, options
+    raise UsageError(
+        f"method '{config.method or method}' looks through source '{specs[0].name if specs else 'none'}', which follows "
+        "no experts. Name one that does, for example --method mtt, or leave out --method."
+    )
+
+
+def _train(config: RunConfig, options: ExpertOptions, data_root: Path | None, download: bool) -> None:
+    from limbeck.cli.experts_screen import ExpertScreen
+    from limbeck.experts import missing
+    from limbeck.experts import train as train_experts
+    from limbeck.plugins import registry
+
+    executor = registry().create("executors", config.execution.executor.model_dump())
+    with _prepared(config, options, data_root, download) as (training, buffer):
+        screen = ExpertScreen(training, buffer, options.experts)
+        epochs = training.how.epochs
+        if not missing(buffer, options.experts, epochs):
+            screen.console.print(f"all {options.experts} experts x {epochs} epochs are there already: {buffer.folder}")
+            return
+        screen.title(config.data.name, config.execution.executor.name)
+        started = time.perf_counter()
+        with screen, _stoppable(screen):
+            train_experts(training, buffer, options.experts, executor)
+        screen.done(time.perf_counter() - started)
+
+
+@contextlib.contextmanager
+def _prepared(
+    config: RunConfig, options: ExpertOptions, data_root: Path | None, download: bool
+) -> Iterator[tuple[Training, Buffer]]:
+    """Load the data and build the network, with threads and memory as a run has them."""
+    from limbeck.cli.distill import cache_folder
+    from limbeck.data import load_dataset
+    from limbeck.data.views import split_view
+    from limbeck.execution.device import compute_settings, keep_freed_memory, resolve_device, threads_that_pay
+    from limbeck.experts import Training
+    from limbeck.networks import build_network
+    from limbeck.preflight import check_data
+
+    section = config.execution
+    device = resolve_device(section.device)
+    check_data(config.data)
+    if device.type == "cpu":
+        keep_freed_memory()
+    named, view = split_view(config.data.source())
+    where: dict[str, Any] = {"data_root": data_root, "download": download, "device": device}
+    data = load_dataset(named, **view, **where, seed=config.seed)
+    network = build_network(config.network, data.spec, device)
+    training = Training(network, data.train, options.training(), options.seed, section.chunk)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(compute_settings(device, threads=section.threads, deterministic=section.deterministic))
+        if section.threads is None:
+            stack.enter_context(threads_that_pay(network.largest_activation(), device))
+        yield training, training.buffer(options.path, cache_folder())
+
+
+@contextlib.contextmanager
+def _stoppable(screen: Any) -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into one line that says what is kept."""
+    from limbeck.distillation.run import Interrupted
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = f"{screen.epochs():,} of {screen.total:,} epochs"
+        raise Interrupted(f"stopped; {kept} are kept, and the same command goes on from there.") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,270 @@
+"""Training experts: one after the other here, or as jobs of an executor; what is kept is found and gone on from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from limbeck.augment import Augmentation
+from limbeck.data import DataSpec, RealData
+from limbeck.errors import ArtifactError, DivergenceError, UsageError
+from limbeck.execution.device import threads_that_pay
+from limbeck.execution.executors import Executor, Job
+from limbeck.experts.buffer import Buffer, folder_of, made_of
+from limbeck.experts.options import ExpertTraining
+from limbeck.experts.records import Record, read_record
+from limbeck.files import content_key, folder_lock
+from limbeck.networks import FunctionalNetwork, build_network
+from limbeck.plugins import registry
+from limbeck.seeding import derive_seed, generator
+from limbeck.training import Budget, Epochs, FitResult, Progress, Steps, fit
+
+PREPROCESSING = "preprocessing."
+"""Prefix of the tensors among a job's that are the data's own."""
+
+PAUSE = 50
+"""An expert's file is written when an epoch ends and this many times as long has passed as the last writing took."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How experts of one buffer are trained.
+
+    Attributes:
+        network: their structure.
+        real: the images they learn from, or are drawn from.
+        how: they learn.
+        seed: owner of every draw.
+        chunk: images a pass, which changes results by rounding only.
+    """
+
+    network: FunctionalNetwork
+    real: RealData
+    how: ExpertTraining
+    seed: int = 0
+    chunk: int | None = None
+
+    def buffer(self, path: Path | None, cache: Path | None) -> Buffer:
+        """Return the buffer of such experts, whether or not there are any yet.
+
+        Args:
+            path: its folder, or None for that in the cache.
+            cache: folder of what outlives a run.
+
+        Raises:
+            UsageError: there is neither.
+        """
+        decides = made_of(self.network, self.real, self.how, self.seed)
+        return Buffer(folder_of(content_key(decides), path, cache), decides)
+
+    def run(self, buffer: Buffer, expert: int, on_epoch: Callable[[int], None] = lambda epoch: None) -> Record:
+        """Train an expert to its last epoch from where its file stands, and return it.
+
+        The file is written now and then, at the end, and when Ctrl-C ends the training. An expert is the same however
+        often it was interrupted, and whatever others there are.
+
+        Args:
+            buffer: it belongs to.
+            expert: its number.
+            on_epoch: told of finished epochs.
+
+        Raises:
+            UsageError: an augmentation that is none.
+            DivergenceError: weights stopped being finite numbers.
+        """
+        record, path = self._begun(buffer, expert), buffer.file(expert)
+        before, started = record.seconds, time.perf_counter()
+        written, pause = len(record.losses), 0.0
+
+        def write() -> None:
+            nonlocal written, pause
+            began = time.perf_counter()
+            record.write(path, buffer.key, expert)
+            written, pause = len(record.losses), PAUSE * (time.perf_counter() - began)
+
+        def keep(news: Progress) -> None:
+            nonlocal last
+            self._require_finite(news, expert)
+            record.add(self.network, news.state)
+            record.losses.append(float(news.loss))
+            record.checkpoint = news.checkpoint()
+            record.seconds = before + time.perf_counter() - started
+            if time.perf_counter() - last >= pause:
+                write()
+                last = time.perf_counter()
+            on_epoch(news.epoch)
+
+        last = started
+        try:
+            self.fit(expert, Epochs(self.how.epochs), record.checkpoint, keep)
+        finally:
+            if len(record.losses) > written:
+                write()
+        return record
+
+    def fit(
+        self,
+        expert: int,
+        budget: Budget,
+        checkpoint: Mapping[str, Tensor] | None = None,
+        on_epoch: Callable[[Progress], None] | None = None,
+    ) -> FitResult:
+        """Train an expert for a budget, from its start or from a checkpoint."""
+        how, network = self.how, self.network
+        return fit(
+            network,
+            start=[self.start(expert)],
+            data=self._images(),
+            lr=how.lr,
+            momentum=how.momentum,
+            weight_decay=how.weight_decay,
+            budget=budget,
+            batch_size=how.batch_size,
+            chunk=self.chunk,
+            sharpness=how.flatness,
+            augmentation=self._augmentation(),
+            seeds=[derive_seed(self.seed, "experts", expert, "train")],
+            resume_from=checkpoint,
+            on_epoch=on_epoch,
+        )
+
+    def start(self, expert: int) -> dict[str, Tensor]:
+        """Return the weights and buffers an expert begins with."""
+        return self.network.initial(generator(self.seed, "experts", expert, "init", device=self.network.device))
+
+    def seconds(self, epochs: int) -> float:
+        """Return what so many epochs of one expert take here, measured by three steps.
+
+        Args:
+            epochs: of one expert, or of several in turn.
+        """
+        self.fit(0, Steps(1))
+        began = time.perf_counter()
+        result = self.fit(0, Steps(2))
+        float(self.network.flatten(result.states[0])[0])  # waits for the device
+        return (time.perf_counter() - began) / 2 * -(-self.num_images // self.how.batch_size) * epochs
+
+    def bytes(self, experts: int) -> int:
+        """Return about what so many experts take on a disk."""
+        return experts * (self.how.epochs + 2) * self.network.num_parameters * self.network.dtype.itemsize
+
+    @property
+    def num_images(self) -> int:
+        """How many real images each expert learns from."""
+        return min(self.how.images or len(self.real), len(self.real))
+
+    def _begun(self, buffer: Buffer, expert: int) -> Record:
+        """Return what the expert's file holds, or a beginning where there is none that can be used."""
+        try:
+            if buffer.head(expert) is not None:
+                return read_record(buffer.file(expert))
+        except ArtifactError:
+            pass
+        record = Record()
+        record.add(self.network, self.start(expert))
+        return record
+
+    def _require_finite(self, news: Progress, expert: int) -> None:
+        if not all(bool(torch.isfinite(value).all()) for value in news.state.values()):
+            raise DivergenceError(
+                f"expert {expert} diverged in epoch {news.epoch}: its weights are no finite numbers at lr "
+                f"{self.how.lr:g}. Lower it: --set source.lr={self.how.lr / 10:g}"
+            )
+
+    def _images(self) -> RealData:
+        if self.num_images == len(self.real):
+            return self.real
+        order = torch.randperm(len(self.real), generator=generator(self.seed, "experts", "images"))
+        return self.real.subset(order[: self.num_images].to(self.real.device))
+
+    def _augmentation(self) -> Augmentation | None:
+        spec = self.how.augmentation
+        if spec is None:
+            return None
+        found = registry().create("augmentations", spec.model_dump())
+        if not isinstance(found, Augmentation):
+            raise UsageError(f"'{spec.name}' is no augmentation. 'limbeck list augmentations' shows all.")
+        return found.for_data(self.real.spec)
+
+
+def missing(buffer: Buffer, experts: int, epochs: int) -> list[int]:
+    """Return which of the first experts of a buffer lack epochs, or cannot be read."""
+    return [expert for expert in range(experts) if buffer.epochs_of(expert) < epochs]
+
+
+def train(
+    training: Training,
+    buffer: Buffer,
+    experts: int,
+    executor: Executor,
+    on_expert: Callable[[int], None] = lambda expert: None,
+) -> None:
+    """Train those of the first experts of a buffer that lack epochs, as jobs of an executor.
+
+    Args:
+        training: how.
+        buffer: where they are kept.
+        experts: how many there shall be.
+        executor: runs the jobs; it must reach the buffer's folder.
+        on_expert: told of each that is finished.
+
+    Raises:
+        UsageError: somebody else trains experts of this buffer, or its folder cannot be written.
+        DivergenceError: an expert's weights stopped being finite numbers.
+    """
+    with folder_lock(buffer.folder, "name another with --set source.path=FOLDER"):
+        buffer.save()
+        needed = missing(buffer, experts, training.how.epochs)
+        jobs = [_job(training, buffer, expert) for expert in needed]
+        executor.run(jobs, None, lambda index, _: on_expert(needed[index]))
+
+
+def _job(training: Training, buffer: Buffer, expert: int) -> Job:
+    network, real = training.network, training.real
+    return Job(
+        function="limbeck.experts.training:train_expert",
+        config={
+            "network": network.name,
+            "spec": real.spec.to_dict(),
+            "device": str(network.device),
+            "how": training.how.model_dump(mode="json"),
+            "seed": training.seed,
+            "chunk": training.chunk,
+            "folder": str(buffer.folder.absolute()),
+            "expert": expert,
+        },
+        tensors={
+            "images": real.images,
+            "labels": real.labels,
+            **{PREPROCESSING + name: value for name, value in real.spec.tensors().items()},
+        },
+        name=f"expert {expert}",
+    )
+
+
+def train_expert(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Train one expert into its buffer's folder; the job of an executor.
+
+    Args:
+        config: ``network``, ``spec``, ``device``, ``how`` (an ``ExpertTraining``), ``seed``, ``chunk``, ``folder`` of
+            a buffer, and the number of the ``expert``.
+        tensors: ``images`` uint8 [N, ch, h, w], ``labels`` [N], and the whitening's under ``preprocessing.``.
+
+    Returns:
+        The last ``loss`` and the ``seconds`` of all epochs.
+    """
+    own = {name.removeprefix(PREPROCESSING): value for name, value in tensors.items() if name.startswith(PREPROCESSING)}
+    spec, device = DataSpec.from_dict(config["spec"], own), torch.device(config["device"])
+    network = build_network(config["network"], spec, device)
+    real = RealData(tensors["images"], tensors["labels"], spec, device=device)
+    how = ExpertTraining.model_validate(config["how"])
+    training = Training(network, real, how, config["seed"], config["chunk"])
+    with threads_that_pay(network.largest_activation(), device):
+        record = training.run(Buffer.load(Path(config["folder"])), config["expert"])
+    return {"loss": record.losses[-1], "seconds": record.seconds}
