@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from limbeck.config import SYN_LR
 from limbeck.errors import DivergenceError
 from limbeck.files import append, content_key, write_atomic
 
@@ -27,15 +28,18 @@ class LossLog:
         self.path = None if folder is None else folder / NAME
         self.next_step = first_step
         self._pending: list[Tensor] = []
+        self._rates: list[Tensor] = []
         self.rows: list[dict[str, float]] = []
         if self.path is not None and self.path.exists():
             lines = self.path.read_text(errors="replace").splitlines()
             self.rows = [row for row in map(read_row, lines) if row is not None and row["step"] < first_step]
             write_atomic(self.path, "".join(map(_line, self.rows)).encode())
 
-    def add(self, loss: Tensor) -> None:
-        """Keep one step's loss where it is."""
+    def add(self, loss: Tensor, syn_lr: Tensor | None = None) -> None:
+        """Keep one step's loss where it is, and the students' learning rate after it where there is one."""
         self._pending.append(loss)
+        if syn_lr is not None:
+            self._rates.append(syn_lr)
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -52,23 +56,32 @@ class LossLog:
             The first step of the lot and its losses.
 
         Raises:
-            DivergenceError: a loss or an image is no finite number; names the first bad step.
+            DivergenceError: a loss or an image is no finite number, or the students' learning rate has left its
+                range; names the first bad step.
         """
-        first = self.next_step
+        first, count = self.next_step, len(self._pending)
         finite = torch.isfinite(images).all().to(self._pending[0].dtype)
-        values = torch.stack([*self._pending, finite]).tolist()
-        losses, images_finite = values[:-1], bool(values[-1])
+        values = torch.stack([finite, *self._pending, *self._rates]).tolist()
+        images_finite, losses, rates = bool(values[0]), values[1 : count + 1], values[count + 1 :]
         for offset, loss in enumerate(losses):
             if not math.isfinite(loss):
                 raise DivergenceError(f"the loss became {loss} at step {first + offset}. {hint}")
         if not images_finite:
             raise DivergenceError(f"the images stopped being finite by step {first + len(losses) - 1}. {hint}")
+        for offset, rate in enumerate(rates):
+            if not SYN_LR[0] <= rate <= SYN_LR[1]:
+                raise DivergenceError(
+                    f"the students' learning rate syn_lr left its range from {SYN_LR[0]:g} to {SYN_LR[1]:g} at step "
+                    f"{first + offset}: it became {rate:.3g}. Lower optimiser.lr_lr or optimiser.lr_img."
+                )
         rows = [{"step": first + i, "loss": loss, "seconds": round(seconds, 4)} for i, loss in enumerate(losses)]
+        for row, rate in zip(rows, rates, strict=bool(rates)):
+            row["syn_lr"] = rate
         self.rows += rows
         if self.path is not None:
             append(self.path, "".join(map(_line, rows)))
         self.next_step += len(losses)
-        self._pending = []
+        self._pending, self._rates = [], []
         return first, losses
 
 
@@ -82,6 +95,7 @@ def read_row(line: str) -> dict[str, float] | None:
     try:
         stored = json.loads(line)
         row = {key: stored[key] for key in ("step", "loss", "seconds")}
+        row |= {key: stored[key] for key in ("syn_lr",) if key in stored}
         is_whole = stored.get("check", _check(row)) == _check(row)
         return row if is_whole and all(map(math.isfinite, row.values())) else None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):

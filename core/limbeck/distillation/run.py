@@ -49,6 +49,7 @@ class Progress:
         seconds: time spent distilling so far.
         fraction: finished part of the budget in [0, 1].
         changes: what had to change in the plan so far, each with its step.
+        syn_lr: the learning rate of students after the last step, or None where there are none.
     """
 
     step: int
@@ -57,6 +58,7 @@ class Progress:
     seconds: float
     fraction: float
     changes: tuple[dict[str, Any], ...] = ()
+    syn_lr: float | None = None
 
 
 def total_steps(budget: BudgetSection, num_outer: int) -> int | None:
@@ -116,7 +118,7 @@ class Loop:
         self._started, self._saved = time.perf_counter() - self.seconds, time.perf_counter()
         with self._signals():
             while not self._finished():
-                self.log.add(self._update())
+                self.log.add(self._update(), self.parts.parameters.syn_lr)
                 self.step += 1
                 if len(self.log) >= self.parts.config.execution.flush_every:
                     self._flush()
@@ -199,7 +201,8 @@ class Loop:
         if self.report is not None:
             mean = sum(losses) / len(losses)
             changes = self.parts.plan.changes
-            self.report(Progress(self.step, self.total, mean, self.seconds, self._fraction(), changes))
+            rate = self.log.rows[-1].get("syn_lr")
+            self.report(Progress(self.step, self.total, mean, self.seconds, self._fraction(), changes, rate))
 
     def _hint(self) -> str:
         lr = self.parts.config.optimiser.lr_img

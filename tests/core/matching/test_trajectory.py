@@ -1,13 +1,16 @@
 """Trajectory matching: the exact gradient at one step's memory, the truncated one, and the unroll they stand for."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from limbeck.config import OptimiserSection
 from limbeck.distillation.batches import StepBatches
 from limbeck.distillation.parameters import SyntheticParameters
-from limbeck.config import OptimiserSection
 from limbeck.matching import Chunks, MatcherContext, Segment, StepContext, TrajectoryMatcher
 from limbeck.seeding import Generators, generator
+from limbeck.synthetic import ProjectorContext
 from limbeck.testing.cases import SPEC, tiny_data, tiny_network
 from limbeck_plugins.augmentations.dsa import DSA
 from limbeck_plugins.formations.flip import Flip
@@ -105,3 +108,72 @@ def test_every_golden_tensor_of_the_trajectory_is_compared(golden):
     compared = {"loss", "student_lr", "batches", "exact.image_grad", "exact.lr_grad", "truncated.image_grad"}
     soft = {f"soft.{name}" for name in ("labels", "loss", "image_grad", "label_grad", "lr_grad")}
     assert found == {f"trajectory.{name}" for name in compared | soft}
+
+
+class Setting:
+    """Students of a small set that see it augmented, some images more often than others, as a run makes them."""
+
+    def __init__(self, *, mirrored=False, soft=False, teacher=False):
+        self.network = tiny_network(torch.float64)
+        group = torch.arange(3).repeat_interleave(3)
+        images = torch.randn(9, *SPEC.shape, generator=generator(0, "images"), dtype=torch.float64)
+        section = OptimiserSection(syn_lr=0.05, lr_lr=1e-5)
+        self.parameters = SyntheticParameters(images, group, group, num_groups=3, spec=SPEC, section=section)
+        self.projector = LearnedLabels() if soft else HardLabels()
+        if soft:
+            real = SimpleNamespace(dtype=torch.float64)
+            cpu = torch.device("cpu")
+            context = ProjectorContext(real, SPEC, lambda name: self.network, 0, cpu, group)
+            self.projector.prepare(context)
+        self.formation = Flip() if mirrored else Identity()
+        self.matcher_class = Taught if teacher else Along
+
+    def step(self, gradient, chunks=WHOLE, second=1.0):
+        """Return loss and gradients at images, labels and log rate of a step of five updates of four images."""
+        generators = Generators(3)
+        batches = StepBatches(tiny_data(), self.parameters, self.formation, self.projector, DSA(), 4, generators)
+        starts = [self.network.initial(generator(seed, "expert")) for seed in (0, 1)]
+        experts = OneExpert(*(self.network.flatten(start).double() for start in starts))
+        matcher = self.matcher_class(Along.Options(steps=5, batch_syn=4, gradient=gradient))
+        matcher.prepare(MatcherContext(self.network, 3, 3, generator(0), 0, 9, experts))
+        loss = matcher.engine(self.network, chunks).accumulate(batches, {}, STEP, range(3))
+        learned = [self.parameters.images, *self.projector.parameters().values(), self.parameters.log_lr]
+        found = [tensor.grad.clone() for tensor in learned]
+        for tensor in learned:
+            tensor.grad = None
+        return [loss, *found]
+
+
+class Taught(Along):
+    """Students learn what the expert they aim at makes of the images."""
+
+    def labels(self, images, labels, target):
+        return torch.softmax(target(images), dim=1)
+
+
+SETTINGS = {
+    "plain": {},
+    "mirrored": {"mirrored": True},
+    "soft labels": {"soft": True},
+    "teacher's labels": {"mirrored": True, "teacher": True},
+}
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_augmented_and_recurring_images_get_the_gradient_of_the_whole_unroll(setting, plan):
+    case = Setting(**SETTINGS[setting])
+    for found, expected in zip(case.step("exact", PLANS[plan]), case.step("unrolled"), strict=True):
+        close(found, expected)
+
+
+def test_the_logarithm_of_the_rate_moves_as_papers_move_the_rate():
+    case = Setting()
+    with torch.no_grad():
+        before = case.parameters.log_lr.exp()
+    case.step("exact")
+    rate = case.parameters.student_lr()
+    (7.0 * rate).backward()
+    first_order = -1e-9 * 7.0
+    moved = (case.parameters.log_lr - 1e-9 * case.parameters.log_lr.grad).exp() - before
+    torch.testing.assert_close(moved.item(), first_order, rtol=1e-5, atol=0)
