@@ -136,9 +136,10 @@ def _class(cls: type) -> Iterator[str]:
         told = [f"`{field.alias or name}: {_annotation(words[name])}`" for name, field in cls.model_fields.items()]
     yield from [""] if told else []
     yield from (line for text in told for line in _item(text))
-    if issubclass(cls, Component):
+    if issubclass(cls, Component) or _is_protocol(cls):
         for name, function, is_property in _members(cls):
-            yield from ["", *_method(name, function, is_property)]
+            if name not in dict(doc.sections.get("Attributes", [])):
+                yield from ["", *_method(name, function, is_property)]
 
 
 def _method(name: str, function: Callable[..., Any], is_property: bool) -> Iterator[str]:
@@ -174,13 +175,15 @@ def _members(cls: type) -> Iterator[tuple[str, Callable[..., Any], bool]]:
 
 
 def _records(classes: Iterable[type]) -> list[type]:
-    """Return the dataclasses that methods of components are given or return, each once, in order."""
+    """Return the dataclasses and protocols that components hold, or their methods are given or return, each once."""
     found: dict[type, None] = {}
     for cls in (cls for cls in classes if issubclass(cls, Component)):
-        for _, function, _ in _members(cls):
-            words = re.findall(r"\w+", " ".join(map(_annotation, function.__annotations__.values())))
+        told = [function.__annotations__ for _, function, _ in _members(cls)]
+        for annotations in [*told, inspect.get_annotations(cls)]:
+            words = re.findall(r"\w+", " ".join(map(_annotation, annotations.values())))
             named = [vars(sys.modules[cls.__module__]).get(word) for word in words]
-            found.update({n: None for n in named if isinstance(n, type) and dataclasses.is_dataclass(n)})
+            kept = [n for n in named if isinstance(n, type) and (dataclasses.is_dataclass(n) or _is_protocol(n))]
+            found.update(dict.fromkeys(kept))
     return [record for record in found if _Doc.of(record).sections.get("Attributes")]
 
 
@@ -374,6 +377,10 @@ def _public(cls: type) -> str:
     return f"{cls.__module__}.{cls.__name__}"
 
 
+def _is_protocol(cls: type) -> bool:
+    return bool(vars(cls).get("_is_protocol", False))
+
+
 def _is_core(cls: type) -> bool:
     return cls.__module__.startswith("limbeck.") and not cls.__module__.startswith("limbeck.testing")
 
@@ -388,7 +395,7 @@ def _filled(path: Path, text: str, parts: Mapping[str, Callable[[], Iterable[str
 
 
 FIRST = ["methods", "matchers", "selectors", "datasets", "networks", "protocols", "pools"]
-INNER = {"engine"}
+INNER = {"engine", "drawn"}
 """Members by which families of matchers meet the loop; their authors are not plugin authors."""
 NO_BASE = {"applications": "none: a module", "commands": "a `click` command", "methods": "a YAML file or a mapping"}
 PARTS: dict[str, Callable[[], Iterable[str]]] = {
