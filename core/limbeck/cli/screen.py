@@ -144,7 +144,9 @@ class Screen:
         step, seconds = self._start = self._start or (news.step, news.seconds)
         done, spent = news.step - step, news.seconds - seconds
         count = f"step {news.step:,}{f' of {news.total:,}' if news.total else ''}"
-        words = [f"loss {news.loss:.4g}", *([pace(spent / done)] if done else []), *filter(None, [self._memory()])]
+        rate = [] if news.syn_lr is None else [f"syn_lr {news.syn_lr:.3g}"]
+        measured = [*([pace(spent / done)] if done else []), *filter(None, [self._memory()])]
+        words = [f"loss {news.loss:.4g}", *rate, *measured]
         if self._bar is not None:
             short = count.removeprefix("step ").replace(" of ", "/")
             self._bars.update(self._bar, completed=news.fraction, news="  ".join([short, *words]))

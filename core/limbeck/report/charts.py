@@ -65,11 +65,27 @@ def loss_curve_svg(rows: Sequence[Mapping[str, float]]) -> str:
     Returns:
         An ``<svg>`` element. The loss axis is logarithmic when the losses span two decades or more.
     """
-    steps, losses, seconds = (np.array([row[key] for row in rows]) for key in ("step", "loss", "seconds"))
+    return _against_steps(rows, "loss", "loss")
+
+
+def rate_curve_svg(rows: Sequence[Mapping[str, float]]) -> str:
+    """Draw the learning rate of students against steps, with the seconds spent along the upper edge.
+
+    Args:
+        rows: "step", "syn_lr" and "seconds" of each logged step, by rising step, all finite; at least one.
+
+    Returns:
+        An ``<svg>`` element, as of the loss.
+    """
+    return _against_steps(rows, "syn_lr", "learning rate")
+
+
+def _against_steps(rows: Sequence[Mapping[str, float]], key: str, name: str) -> str:
+    steps, values, seconds = (np.array([row[each] for row in rows]) for each in ("step", key, "seconds"))
     with drawing():
         figure, axes = new_axes(280, left=58, top=44, right=18, bottom=42)
-        _curve(axes, steps, losses)
-        if losses.min() > 0 and losses.max() >= 100 * losses.min():
+        _curve(axes, steps, values)
+        if values.min() > 0 and values.max() >= 100 * values.min():
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(numticks=8))
             axes.yaxis.set_minor_formatter(NullFormatter())
@@ -78,10 +94,10 @@ def loss_curve_svg(rows: Sequence[Mapping[str, float]]) -> str:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
         axes.grid(axis="y")
         axes.set_xlabel("step")
-        axes.set_ylabel("loss")
+        axes.set_ylabel(name)
         _seconds_axis(axes, steps, seconds)
-        ends = (f"{losses[k]:.3g} at step {steps[k]:.0f}" for k in (0, -1))
-        return svg(figure, f"Loss against steps: {', '.join(ends)}")
+        ends = (f"{values[k]:.3g} at step {steps[k]:.0f}" for k in (0, -1))
+        return svg(figure, f"{name.capitalize()} against steps: {', '.join(ends)}")
 
 
 def class_bars_svg(names: Sequence[str], series: Mapping[str, Sequence[float]]) -> str:

@@ -12,7 +12,7 @@ from limbeck.files import write_atomic
 from limbeck.plugins import registry
 from limbeck.report.gallery import gallery
 from limbeck.report.run import Run, read_run
-from limbeck.report.sections import class_bars, crossed, headline, learning, loss, reference
+from limbeck.report.sections import class_bars, crossed, headline, learning, loss, rate, reference
 from limbeck.report.template import fill
 from limbeck.synthetic import Formation, SyntheticSet
 
@@ -54,6 +54,7 @@ def render(run: Run) -> str:
         formed=_formed(run.synthetic),
         gallery=gallery(run, found["row"].per_class if found else []),
         loss=loss(run),
+        rate=rate(run),
         learning=learning(found),
         bars=class_bars(run, found),
         crossed=crossed(run),

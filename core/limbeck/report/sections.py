@@ -47,6 +47,17 @@ def loss(run: Run) -> Section | None:
     return {"svg": Markup(loss_curve_svg(run.log)), "steps": steps, "seconds": seconds}
 
 
+def rate(run: Run) -> Section | None:
+    """Draw the learning rate of students, where it was learned: the whole of it, and where it began and ended."""
+    from limbeck.report.charts import rate_curve_svg
+
+    rows = [row for row in run.log if "syn_lr" in row]
+    first, last = (rows[0]["syn_lr"], rows[-1]["syn_lr"]) if rows else (None, None)
+    if first is None or all(row["syn_lr"] == first for row in rows):
+        return None
+    return {"svg": Markup(rate_curve_svg(rows)), "first": first, "last": last}
+
+
 def learning(head: Section | None) -> Section | None:
     """Draw how networks learn, from the set and from random images, where they were tested on the way."""
     from limbeck.report.charts import learning_curves_svg

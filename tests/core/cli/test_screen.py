@@ -249,6 +249,16 @@ def test_a_resumed_run_measures_its_own_pace(shown, monkeypatch):
     assert "a step" not in lines[1] and "10 ms a step" in lines[2]
 
 
+def test_the_rate_of_students_stands_beside_the_loss(shown, monkeypatch):
+    monkeypatch.setattr(screen_module, "PLAIN_SECONDS", 0)
+    screen, text = shown(False)
+    screen.planned(parts(), Estimate(0.01, None))
+    screen.progress(Progress(10, 1000, 0.5, 0.1, 0.01, syn_lr=0.012345))
+    screen.progress(Progress(20, 1000, 0.5, 0.2, 0.02))
+    told = text().splitlines()[1:]
+    assert "loss 0.5, syn_lr 0.0123, 10 ms a step" in told[0] and "syn_lr" not in told[1]
+
+
 def test_changes_of_the_plan_are_told_once(shown):
     old = {"step": 3, "reason": "out of memory", "real": 32, "synthetic": 32}
     new = {**old, "step": 7, "real": 16, "synthetic": 8}

@@ -9,7 +9,14 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 
-from limbeck.report.charts import BINS, accuracies_svg, class_bars_svg, learning_curves_svg, loss_curve_svg
+from limbeck.report.charts import (
+    BINS,
+    accuracies_svg,
+    class_bars_svg,
+    learning_curves_svg,
+    loss_curve_svg,
+    rate_curve_svg,
+)
 
 
 def rows(losses, seconds=None):
@@ -39,6 +46,13 @@ def test_loss_axis_is_logarithmic_over_decades_only():
 @pytest.mark.parametrize("losses", [[3.0], [2.0, 2.0], [5.0, 0.0], [-1.0, 40.0], [1e-9, 1e9]])
 def test_loss_curve_takes_whatever_was_logged(losses):
     assert "loss" in texts(loss_curve_svg(rows(losses)))
+
+
+def test_rate_of_students_says_where_it_went():
+    logged = [{**row, "syn_lr": rate} for row, rate in zip(rows([9, 8, 7]), [0.01, 0.02, 0.03], strict=True)]
+    svg = rate_curve_svg(logged)
+    assert "learning rate" in texts(svg) and "loss" not in texts(svg)
+    assert "Learning rate against steps: 0.01 at step 0, 0.03 at step 2" in svg
 
 
 def test_seconds_stand_where_they_were_reached():

@@ -153,6 +153,17 @@ def test_one_network_gives_points_without_error(make_run, tmp_path, read):
     assert "±" not in found.text.replace("mean ± population", "")
 
 
+@pytest.mark.parametrize("last, shown", [(0.0125, True), (0.01, False), (None, False)])
+def test_rate_of_students_is_drawn_where_it_was_learned(make_run, tmp_path, read, last, shown):
+    folder = make_run(tmp_path / "run", steps=50)
+    rates = {} if last is None else {0: 0.01, 1: last}
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    rows = [{**row, "syn_lr": rates[min(row["step"], 1)]} if rates else row for row in rows]
+    (folder / "log.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    text = read(folder).text
+    assert ("Learning rate of students" in text) == shown == ("From 0.01 to 0.0125" in text)
+
+
 def test_text_of_a_run_is_never_markup(page):
     evil = "<script>alert(1)</script>\"'&$"
     found = page(names=(evil, *NAMES[1:]), method=evil, deviations=[evil], reference={"accuracy": 1, "source": evil})
