@@ -20,6 +20,7 @@ METHODS = {
     "mtt": ("trajectory matching, differentiated exactly", "arXiv:2203.11932"),
     "tesla": ("trajectory matching by a truncated gradient", "arXiv:2211.10586"),
     "fyi_mtt": ("trajectory matching with mirror images", "arXiv:2407.08113"),
+    "datm": ("trajectory matching along flat experts, with learned soft labels", "arXiv:2310.05773"),
     "herding": ("coreset: images whose mean is the class mean", "arXiv:1611.07725"),
     "k_center": ("coreset: images that leave none far away", "arXiv:1708.00489"),
     "k_means": ("coreset: images at the centres of clusters", "arXiv:2207.09639"),
