@@ -179,8 +179,8 @@ def _records(classes: Iterable[type]) -> list[type]:
     found: dict[type, None] = {}
     for cls in (cls for cls in classes if issubclass(cls, Component)):
         told = [function.__annotations__ for _, function, _ in _members(cls)]
-        for annotations in [*told, inspect.get_annotations(cls)]:
-            words = re.findall(r"\w+", " ".join(map(_annotation, annotations.values())))
+        for types in [*told, inspect.get_annotations(cls)]:
+            words = re.findall(r"\w+", " ".join(map(_annotation, types.values())))
             named = [vars(sys.modules[cls.__module__]).get(word) for word in words]
             kept = [n for n in named if isinstance(n, type) and (dataclasses.is_dataclass(n) or _is_protocol(n))]
             found.update(dict.fromkeys(kept))

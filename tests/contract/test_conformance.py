@@ -18,7 +18,7 @@ EXCUSES = {
     "formations": r"it has none",
     "label_projectors": r"it has none|it leaves the augmentation to the trainer|its labels belong to particular views",
     "matchers": r"it has neither|its family has only one|its family sends no students",
-    "network_sources": r"it has no experts|it knows no trained networks",
+    "network_sources": r"it has no experts|it knows no trained networks|it keeps nothing",
     "networks": r"the network '\w+' needs '\w+', which is not installed.*",
     "observers": r"the observer '\w+' needs '\w+', which is not installed.*",
     "selectors": r"its images are no copies of real ones",

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -18,9 +23,17 @@ IPC, STEPS = 2, 5
 
 
 class Trial:
-    """A network source that is asked for the weights of one step after the other."""
+    """A network source that is asked for the weights of one step after the other.
 
-    def __init__(self, subject: Subject) -> None:
+    Args:
+        subject: the source.
+        cache: folder for what outlives a run; an empty one of its own when not given.
+    """
+
+    def __init__(self, subject: Subject, cache: Path | None = None) -> None:
+        self.cache = cache or Path(tempfile.mkdtemp(prefix="limbeck-"))
+        if cache is None:
+            weakref.finalize(self, shutil.rmtree, self.cache, ignore_errors=True)
         self.network, self.generators = tiny_network(), Generators(0)
         labels = torch.arange(CLASSES).repeat_interleave(IPC)
         synthetic = TrainData(normal(len(labels), *SPEC.shape, dtype=torch.float32), labels)
@@ -34,6 +47,7 @@ class Trial:
                 synthetic=lambda: synthetic,
                 labels=None,
                 augmentation=None,
+                cache=self.cache,
             )
         )
 
@@ -108,6 +122,14 @@ def teachers_are_whole(subject: Subject) -> None:
     require(same_bits([_copied(state) for state in trial.source.teachers()], found), "asked twice they differ")
 
 
+def what_is_kept_changes_nothing(subject: Subject) -> None:
+    """What it keeps for other runs leads them through the same networks, bit for bit."""
+    first = Trial(subject)
+    if not any(first.cache.iterdir()):
+        raise NotApplicable("it keeps nothing")
+    require(same_bits(Trial(subject, first.cache).run(0, STEPS), first.run(0, STEPS)), "they differ")
+
+
 def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
@@ -117,6 +139,7 @@ CHECKS = (
     supplies_every_step,
     experts_have_been_everywhere,
     teachers_are_whole,
+    what_is_kept_changes_nothing,
     is_deterministic,
     state_survives_a_checkpoint,
 )
