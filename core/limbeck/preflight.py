@@ -10,6 +10,7 @@ from limbeck.config import DataSection, RunConfig, Spec, View, names_in
 from limbeck.entries import singular
 from limbeck.errors import UnknownNameError, UsageError, closest
 from limbeck.evaluation import Recipe
+from limbeck.matching import Matcher, NetworkSource, TrajectoryMatcher
 from limbeck.networks import FunctionalNetwork
 from limbeck.options import parse
 from limbeck.plugins import registry
@@ -49,6 +50,7 @@ def check_names(config: RunConfig, recipe: Recipe, data: Any = None) -> None:
     if config.matcher is not None:
         check_matched_through(config.augmentation)
         check_order(config)
+        check_students(config)
     check_labels(config, recipe)
     if config.selector is None and config.init.origin in ("real", "noise"):
         recipe.check_labels("hard")
@@ -110,12 +112,45 @@ def check_order(config: RunConfig) -> None:
     if config.optimiser.order != "groupwise":
         return
     for spec in _matchers(config):
-        matcher = registry().create("matchers", spec.model_dump())
-        if matcher.joins_groups():
+        if _matcher(spec).joins_groups():
             raise UsageError(
                 f"matcher '{spec.name}' looks at all groups as one, so they cannot be updated group by group. Leave "
                 "out optimiser.order=groupwise, or match each on its own: matcher.name=gradient."
             )
+
+
+def check_students(config: RunConfig) -> None:
+    """Refuse students without experts to follow or a learning rate, and a rate of students where there are none.
+
+    Raises:
+        UsageError: says what to type.
+    """
+    pairs = [] if config.matcher is None or config.source is None else [(config.matcher, config.source)]
+    pairs += [(term.matcher, term.source) for term in config.terms or ()]
+    followers = [(spec, source) for spec, source in pairs if isinstance(_matcher(spec), TrajectoryMatcher)]
+    for spec, source in followers:
+        supply: NetworkSource = registry().create("network_sources", source.model_dump())
+        if not supply.has_experts:
+            raise UsageError(
+                f"matcher '{spec.name}' follows experts, and source '{source.name}' has none. Type --set "
+                "source=experts, or start from a method that has them: --method mtt."
+            )
+    if followers and config.optimiser.syn_lr is None:
+        raise UsageError(
+            f"matcher '{followers[0][0].name}' trains students, which need a learning rate to start with. Type "
+            "--set optimiser.syn_lr=0.01"
+        )
+    if not followers and config.optimiser.syn_lr is not None:
+        compared = ", ".join(spec.name for spec, _ in pairs)
+        raise UsageError(
+            f"optimiser.syn_lr={config.optimiser.syn_lr:g} is the learning rate of students, and matcher '{compared}' "
+            "trains none. Type --set optimiser.syn_lr=null --set optimiser.lr_lr=null"
+        )
+
+
+def _matcher(spec: Spec) -> Matcher:
+    matcher: Matcher = registry().create("matchers", spec.model_dump())
+    return matcher
 
 
 def check_labels(config: RunConfig, recipe: Recipe) -> None:
@@ -138,7 +173,11 @@ def check_labels(config: RunConfig, recipe: Recipe) -> None:
 
 def learns_labels(config: RunConfig) -> bool:
     """Say whether labels enter what a run compares, so that they can be learned."""
-    return any(registry().create("matchers", spec.model_dump()).uses_labels for spec in _matchers(config))
+    return any(_learns(_matcher(spec)) for spec in _matchers(config))
+
+
+def _learns(matcher: Matcher) -> bool:
+    return matcher.uses_labels and not (isinstance(matcher, TrajectoryMatcher) and matcher.relabels())
 
 
 def _matchers(config: RunConfig) -> list[Spec]:
