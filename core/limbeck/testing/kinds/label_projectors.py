@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn.functional import one_hot
 
 from limbeck.augment import Augmentation, Draw
 from limbeck.data import RealData
-from limbeck.networks import build_network
+from limbeck.networks import State, build_network
 from limbeck.seeding import generator
 from limbeck.synthetic import LabelProjector, ProjectorContext
 from limbeck.testing.cases import CLASSES, SPEC, normal, tiny_data, tiny_network
@@ -32,6 +33,11 @@ class _Brighter(Augmentation):
 
     def apply(self, images: Tensor, draw: Draw) -> Tensor:
         return images + draw.u[..., None, None]
+
+
+def _teachers() -> Iterator[State]:
+    network = tiny_network()
+    return (network.initial(generator(seed, "tiny", "teacher")) for seed in range(2))
 
 
 def _images() -> Tensor:
@@ -61,6 +67,7 @@ def _prepared(subject: Subject, kind: str = "hard", state: dict[str, Tensor] | N
         augmentation=_Brighter(),
         images=_images(),
         stored=torch.arange(COUNT),
+        teachers=_teachers if state is None else None,
     )
     projector.prepare(context)
     if state is None:
