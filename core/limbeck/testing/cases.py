@@ -103,7 +103,8 @@ class TinyBatches:
         if relabel is not None and self.taught is None:
             self.taught = relabel(images.detach(), labels.detach())
         draw, total = generator(0, "tiny", "order"), len(images)
-        rows = [part for _ in range(steps) for part in torch.randperm(total, generator=draw).split(size or total)]
+        passes = [torch.randperm(total, generator=draw) for _ in range(steps)]
+        rows = [part for order in passes for part in torch.split(order, size or total)]
 
         def minibatch(place: int) -> tuple[Tensor, Tensor]:
             images, labels = self._all()
