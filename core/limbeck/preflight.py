@@ -51,8 +51,9 @@ def check_names(config: RunConfig, recipe: Recipe, data: Any = None) -> None:
         check_matched_through(config.augmentation)
         check_order(config)
         check_students(config)
+        check_teachers(config)
     check_labels(config, recipe)
-    if config.selector is None and config.init.origin in ("real", "noise"):
+    if config.selector is None and config.init.origin in ("real", "noise", "classified"):
         recipe.check_labels("hard")
 
 
@@ -146,6 +147,33 @@ def check_students(config: RunConfig) -> None:
             f"optimiser.syn_lr={config.optimiser.syn_lr:g} is the learning rate of students, and matcher '{compared}' "
             "trains none. Type --set optimiser.syn_lr=null --set optimiser.lr_lr=null"
         )
+
+
+def check_teachers(config: RunConfig) -> None:
+    """Refuse to start from what trained networks make of images where the run's source knows none.
+
+    Raises:
+        UsageError: says what to type.
+    """
+    if config.source is None:
+        return
+    source: NetworkSource = registry().create("network_sources", config.source.model_dump())
+    projector: LabelProjector = registry().create("label_projectors", config.labels.model_dump())
+    if type(source).teachers is not NetworkSource.teachers:
+        return
+    if config.init.origin == "classified":
+        asked, instead = (
+            "init.from=classified starts from images that trained networks classify rightly",
+            "init.from=real",
+        )
+    elif projector.asks_teachers and config.init.origin != "file":
+        asked, instead = (
+            f"labels '{projector.name}' start from what trained networks make of images",
+            "labels.start=class",
+        )
+    else:
+        return
+    raise UsageError(f"{asked}, and source '{source.name}' has none. Type --set source=experts, or --set {instead}")
 
 
 def _matcher(spec: Spec) -> Matcher:

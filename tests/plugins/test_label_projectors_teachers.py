@@ -92,7 +92,7 @@ def test_a_resumed_run_and_a_set_with_soft_labels_ask_nobody():
 
 @pytest.mark.parametrize("states", [None, []], ids=["no source", "none trained"])
 def test_without_trained_networks_another_source_is_named(states):
-    with pytest.raises(UsageError, match=r"no trained ones.*--set source.name=experts.*--set labels.start=class"):
+    with pytest.raises(UsageError, match=r"no trained ones.*--set source=experts.*--set labels.start=class"):
         started(context(states=states))
 
 

@@ -50,8 +50,8 @@ def classified(
             return take(real, torch.cat(chosen))
     if not asked:
         raise UsageError(
-            "init.from=classified starts from images that trained networks classify rightly, but this network source "
-            "has no trained ones. Choose another, such as --set source.name=experts, or type --set init.from=real"
+            "init.from=classified starts from images that trained networks classify rightly, but this run's source has "
+            "no trained ones. Type --set source=experts, or --set init.from=real"
         )
     group, found = next((group, found) for group, found in enumerate(chosen) if len(found) < wanted)
     raise DataError(

@@ -74,6 +74,11 @@ class LabelProjector(Component, ABC):
         """Whether ``index`` counts training images as they were formed for evaluation, in place of stored images."""
         return False
 
+    @property
+    def asks_teachers(self) -> bool:
+        """Whether ``prepare`` asks ``context.teachers`` where neither a state nor the set says where labels start."""
+        return False
+
     @classmethod
     def learns(cls) -> bool:
         """Say whether there are tensors to learn together with the images: whether ``parameters`` is written."""

@@ -54,6 +54,11 @@ class LearnedLabels(LabelProjector):
 
     _logits: Tensor | None = None
 
+    @property
+    def asks_teachers(self) -> bool:
+        """Whether labels start from what trained networks make of the images."""
+        return bool(self.options.start == "teachers")
+
     def prepare(self, context: ProjectorContext) -> None:
         """Start from the stored labels, or from a state that was loaded.
 
@@ -135,7 +140,7 @@ class LearnedLabels(LabelProjector):
         if not asked:
             raise UsageError(
                 f"labels '{self.name}' start from what trained networks make of the images, but this run's source has "
-                "no trained ones. Choose another, such as --set source.name=experts, or type --set labels.start=class"
+                "no trained ones. Type --set source=experts, or --set labels.start=class"
             )
         return torch.where(right > 0, total / right.clamp_min(1), alone)
 

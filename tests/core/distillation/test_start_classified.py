@@ -14,6 +14,7 @@ from limbeck.distillation.classified import classified
 from limbeck.distillation.start import starting_images
 from limbeck.errors import DataError, UsageError
 from limbeck.networks import FunctionalNetwork, build_network
+from limbeck.runs import run
 from limbeck.seeding import Generators, generator
 
 SPEC = DataSpec("tiny", (1, 1, 2), 3, ("a", "b", "c"), (0.0,), (1.0,), True)
@@ -78,7 +79,7 @@ def test_passes_do_not_change_the_choice(real, size, monkeypatch):
 
 
 def test_without_trained_networks_another_source_is_named(real):
-    with pytest.raises(UsageError, match=r"no trained ones.*--set source.name=experts.*--set init.from=real"):
+    with pytest.raises(UsageError, match=r"no trained ones.*--set source=experts.*--set init.from=real"):
         chosen(real, 1)
 
 
@@ -112,3 +113,31 @@ def test_a_source_without_trained_networks_is_refused_before_the_first_step():
     config = configure("dm", profile="small", settings={"init": {"from": "classified"}})
     with pytest.raises(UsageError, match=r"init.from=classified .* no trained ones"):
         starting_images(config, load_dataset("digits").train, Generators(0))
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "said"),
+    [
+        (
+            "dsa",
+            {"init": {"from": "classified"}},
+            "init.from=classified .* source 'inner' has none.*--set init.from=real",
+        ),
+        (
+            "dm",
+            {"init": {"from": "classified"}},
+            "init.from=classified .* source 'fresh' has none. Type --set source=exp",
+        ),
+        (
+            "dsa",
+            {"labels": {"name": "learned", "start": "teachers"}},
+            "labels 'learned' .* 'inner' has none.*start=class",
+        ),
+    ],
+)
+def test_a_source_that_trains_nothing_is_refused_before_data_are_read(method, settings, said, monkeypatch, tmp_path):
+    monkeypatch.setattr("limbeck.runs.load_dataset", lambda *a, **k: pytest.fail("data were read"))
+    with pytest.raises(UsageError, match=said) as error:
+        run(configure(method, profile="small", settings={"data": "digits", **settings}), folder=tmp_path / "run")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
