@@ -106,19 +106,20 @@ def asked_for(method: str | None, profile: str | None, settings: dict[str, Any])
     from limbeck.configure import configure
     from limbeck.errors import UsageError
     from limbeck.experts import ExpertOptions
+    from limbeck.experts.command import PLAIN
     from limbeck.plugins import registry
 
     if method is None and not settings.keys() & {"method", "matcher"}:
-        settings = merge({"selector": {"name": "random"}, "source": {"name": "experts"}}, settings)
+        settings = merge(PLAIN, settings)
     config = configure(method, None, profile, settings)
     specs = [spec for spec in (config.source, *(term.source for term in config.terms or ())) if spec is not None]
     for spec in specs:
         options = registry().create("network_sources", spec.model_dump()).options
         if isinstance(options, ExpertOptions):
             return config, options
+    looks = f"looks through source '{specs[0].name}', which has" if specs else "has no source, and so"
     raise UsageError(
-        f"method '{config.method or method}' looks through source '{specs[0].name if specs else 'none'}', which follows "
-        "no experts. Name one that does, for example --method mtt, or leave out --method."
+        f"method '{config.method}' {looks} no experts. Name one that has, for example --method mtt, or leave it out."
     )
 
 

@@ -19,6 +19,7 @@ from limbeck.errors import PluginError, UsageError
 from limbeck.execution.device import resolve_device
 from limbeck.execution.memory import parse_bytes
 from limbeck.execution.plan import STACKED_IMAGES, Plan, comfortable_chunk
+from limbeck.experts.command import train_command
 from limbeck.matching import Chunks, Matcher, MatcherContext, NetworkSource, SourceContext
 from limbeck.networks import FunctionalNetwork, build_network
 from limbeck.plugins import registry
@@ -65,6 +66,7 @@ def set_up(
         lambda: made[0].plan.chunks.training if made else config.execution.chunk,
         cache,
         on_epoch,
+        train_command(config),
     )
     sections = _objectives(config)
     sources = [_source(section, context) for section in sections]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from limbeck.config import flatten, names_in
 from limbeck.data import RealData
-from limbeck.errors import ArtifactError, UsageError
+from limbeck.errors import ArtifactError, LimbeckError, UsageError
 from limbeck.experts.options import ExpertTraining
 from limbeck.experts.records import Head, damaged, read_epoch, read_head
 from limbeck.files import content_key, read_json, sha256, signed, write_json
@@ -72,6 +72,15 @@ def folder_of(key: str, path: Path | None, cache: Path | None) -> Path:
             "--set source.path=FOLDER"
         )
     return cache / FOLDER / key
+
+
+def buffers_in(folder: Path) -> list[Buffer]:
+    """Return the buffers that lie in a folder, in the order of their names; damaged ones are left out."""
+    found = []
+    for path in sorted(folder.glob(f"*/{ABOUT}")):
+        with contextlib.suppress(LimbeckError):
+            found.append(Buffer.load(path.parent))
+    return found
 
 
 @dataclass(frozen=True)
@@ -199,6 +208,11 @@ class ExpertTrajectories:
         weights, buffers = self._read(expert, epoch)
         state = self.network.unflatten(weights) | buffers
         return {name: value.clone() for name, value in state.items()}
+
+    def spent(self) -> dict[str, float]:
+        """Return what training each expert took up to the last epoch used, under a name of its own."""
+        heads = (self.buffer.head(expert) for expert in range(self.experts))
+        return {f"expert {head.expert} of {head.key}": head.seconds_until(self.epochs) for head in heads if head}
 
     def _read(self, expert: int, epoch: int) -> tuple[Tensor, State]:
         if not (0 <= expert < self.experts and 0 <= epoch <= self.epochs):

@@ -54,6 +54,10 @@ class Head:
         """Finished epochs."""
         return len(self.losses)
 
+    def seconds_until(self, epoch: int) -> float:
+        """Return what training took up to an epoch, each as long as the others."""
+        return self.seconds * min(epoch / max(self.epochs, 1), 1.0)
+
 
 @dataclass
 class Record:

@@ -16,6 +16,7 @@ from limbeck.data import DataSpec, RealData
 from limbeck.errors import ArtifactError, DivergenceError, UsageError
 from limbeck.execution.device import threads_that_pay
 from limbeck.execution.executors import Executor, Job
+from limbeck.execution.plan import comfortable_chunk
 from limbeck.experts.buffer import Buffer, folder_of, made_of
 from limbeck.experts.options import ExpertTraining
 from limbeck.experts.records import Record, read_record
@@ -41,7 +42,7 @@ class Training:
         real: the images they learn from, or are drawn from.
         how: they learn.
         seed: owner of every draw.
-        chunk: images a pass, which changes results by rounding only.
+        chunk: images a pass, which changes results by rounding only; what runs fastest when None.
     """
 
     network: FunctionalNetwork
@@ -78,34 +79,18 @@ class Training:
             UsageError: an augmentation that is none.
             DivergenceError: weights stopped being finite numbers.
         """
-        record, path = self._begun(buffer, expert), buffer.file(expert)
-        before, started = record.seconds, time.perf_counter()
-        written, pause = len(record.losses), 0.0
+        record = self._begun(buffer, expert)
+        keeper = _Keeper(record, buffer, expert)
 
-        def write() -> None:
-            nonlocal written, pause
-            began = time.perf_counter()
-            record.write(path, buffer.key, expert)
-            written, pause = len(record.losses), PAUSE * (time.perf_counter() - began)
-
-        def keep(news: Progress) -> None:
-            nonlocal last
+        def finish(news: Progress) -> None:
             self._require_finite(news, expert)
-            record.add(self.network, news.state)
-            record.losses.append(float(news.loss))
-            record.checkpoint = news.checkpoint()
-            record.seconds = before + time.perf_counter() - started
-            if time.perf_counter() - last >= pause:
-                write()
-                last = time.perf_counter()
+            keeper.keep(self.network, news)
             on_epoch(news.epoch)
 
-        last = started
         try:
-            self.fit(expert, Epochs(self.how.epochs), record.checkpoint, keep)
+            self.fit(expert, Epochs(self.how.epochs), record.checkpoint, finish)
         finally:
-            if len(record.losses) > written:
-                write()
+            keeper.write()
         return record
 
     def fit(
@@ -126,7 +111,7 @@ class Training:
             weight_decay=how.weight_decay,
             budget=budget,
             batch_size=how.batch_size,
-            chunk=self.chunk,
+            chunk=self.chunk or comfortable_chunk(network.largest_activation(), network.device.type),
             sharpness=how.flatness,
             augmentation=self._augmentation(),
             seeds=[derive_seed(self.seed, "experts", expert, "train")],
@@ -191,6 +176,32 @@ class Training:
         if not isinstance(found, Augmentation):
             raise UsageError(f"'{spec.name}' is no augmentation. 'limbeck list augmentations' shows all.")
         return found.for_data(self.real.spec)
+
+
+class _Keeper:
+    """Adds epochs to an expert's record, and writes it when that is worth its time."""
+
+    def __init__(self, record: Record, buffer: Buffer, expert: int) -> None:
+        self.record, self._buffer, self._expert = record, buffer, expert
+        self._before, self._started = record.seconds, time.perf_counter()
+        self._written, self._due = len(record.losses), self._started
+
+    def keep(self, network: FunctionalNetwork, news: Progress) -> None:
+        """Take up a finished epoch."""
+        record, now = self.record, time.perf_counter()
+        record.add(network, news.state)
+        record.losses.append(float(news.loss))
+        record.checkpoint = news.checkpoint()
+        record.seconds = self._before + now - self._started
+        if now >= self._due:
+            self.write()
+            self._due = time.perf_counter() + PAUSE * (time.perf_counter() - now)
+
+    def write(self) -> None:
+        """Write the expert's file, if it lacks an epoch."""
+        if len(self.record.losses) > self._written:
+            self.record.write(self._buffer.file(self._expert), self._buffer.key, self._expert)
+            self._written = len(self.record.losses)
 
 
 def missing(buffer: Buffer, experts: int, epochs: int) -> list[int]:

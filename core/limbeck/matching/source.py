@@ -36,6 +36,7 @@ class SourceContext:
         chunk: returns the images a pass that training may take now, or None where whole batches may.
         cache: folder for what outlives the run, or None.
         on_epoch: told of finished and of all epochs while networks are trained before the first step, or None.
+        train_experts: what a user types to train the experts that a run like this one follows, for messages.
     """
 
     network: FunctionalNetwork
@@ -48,6 +49,7 @@ class SourceContext:
     chunk: Callable[[], int | None] = lambda: None
     cache: Path | None = None
     on_epoch: Callable[[int, int], None] | None = None
+    train_experts: str = "limbeck experts train"
 
 
 class NetworkSource(Component, ABC):

@@ -1,12 +1,17 @@
 """Experts: networks trained on real images, whose weights after every epoch are there to be followed.
 
-Paper: Cazenavette et al., "Dataset Distillation by Matching Training Trajectories", CVPR 2022, arXiv:2203.11932,
-section 3.1. Public code: GeorgeCazenavette/mtt-distillation (buffer.py), which states its own licence. Same numbers: 100 experts,
-50 epochs, SGD at a constant rate of .01 without momentum or weight decay, batches of 256 real images.
+Paper: Cazenavette, Wang, Torralba, Efros, Zhu, "Dataset Distillation by Matching Training Trajectories", CVPR 2022,
+arXiv:2203.11932, section 3.1. Public code: GeorgeCazenavette/mtt-distillation, buffer.py (MIT). Same numbers: 100
+experts, 50 epochs, SGD at a constant rate of .01 without momentum or weight decay, batches of 256 real images. Flat
+experts (FTD, arXiv:2211.11004) are the same with ``sharpness``.
 
-What differs: an expert is a file of its own, so training can be interrupted after any epoch, more experts and epochs
-extend what is there, and weights are read one epoch at a time. Flat experts (FTD, arXiv:2211.11004) are the same with
-``sharpness``.
+What differs: an expert is a file of its own, written as its epochs end, so that training goes on from there, more
+experts and epochs extend what is there, and weights are read one epoch at a time, where the code holds ten experts in
+a file and files in memory. Weights are copied when they are kept; on a CPU the code keeps references to tensors that
+move on, so that all epochs of an expert are its last one.
+
+Which expert and epoch a step looks through follows from the run's seed and the step alone, so nothing has to be kept to
+continue a run. Matchers of the trajectory family choose for themselves.
 """
 
 from __future__ import annotations
@@ -16,18 +21,40 @@ from typing import ClassVar
 
 import torch
 
-from limbeck.experts import ExpertOptions, ExpertTrajectories
+from limbeck.errors import UsageError
+from limbeck.experts import ExpertOptions, ExpertTrajectories, Training, find
 from limbeck.matching import NetworkSource, SourceContext, StepContext
 from limbeck.networks import State
+from limbeck.seeding import generator
 
 
 class Experts(NetworkSource):
-    """Look through networks trained on real images, after any of their epochs; trajectory matching follows them."""
+    """Follow networks trained on real images, or look through them after any of their epochs.
+
+    They are trained beforehand, by ``limbeck experts train`` with the run's options, and shared by all runs.
+    """
 
     class Options(ExpertOptions):
-        """Which experts, and how they were trained."""
+        """How the experts were trained, how many are used, and where they are."""
 
-    trial_options: ClassVar = {"experts": 2, "epochs": 1, "train": True}
+    has_experts: ClassVar[bool] = True
+    trial_options: ClassVar = {"experts": 2, "epochs": 2, "train": True}
+
+    trajectories: ExpertTrajectories
+
+    def prepare(self, context: SourceContext) -> None:
+        """Find the experts.
+
+        Raises:
+            UsageError: there are no real images they could have learned from, or not the experts asked for.
+            ArtifactError: a file of theirs is damaged.
+        """
+        super().prepare(context)
+        if context.real is None:
+            raise UsageError("source 'experts' follows networks trained on real images, and this run has none.")
+        training = Training(context.network, context.real, self.options.training(), self.options.seed, context.chunk())
+        self.trajectories = find(training, self.options, context.cache, context.train_experts, context.on_epoch)
+        self.spent = self.trajectories.spent()
 
     @property
     def num_outer(self) -> int:
@@ -36,4 +63,11 @@ class Experts(NetworkSource):
 
     def state(self, step: StepContext) -> State:
         """Return an expert's weights after an epoch, both drawn from the run's seed and the step."""
-        raise RuntimeError
+        draw, there = generator(self.context.generators.seed, "experts", step.iteration), self.trajectories
+        expert = int(torch.randint(there.experts, (), generator=draw))
+        return there.state(expert, int(torch.randint(there.epochs + 1, (), generator=draw)))
+
+    def teachers(self) -> Iterator[State]:
+        """Yield the weights and buffers of each expert after its last epoch that is used."""
+        for expert in range(self.trajectories.experts):
+            yield self.trajectories.state(expert, self.trajectories.epochs)
