@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -25,6 +26,11 @@ Examples:
 What is asked like in 'limbeck distill': the method's file says how experts are trained, and --set source.KEY=VALUE
 changes it. 'limbeck show network_sources experts' explains every KEY.
 """
+
+
+COLUMNS = {name: name for name in ("key", "network", "data", "images", "preprocessing", "experts", "epochs", "kind")}
+COLUMNS |= {"bytes": "size", "seconds": "training"}
+"""What ``limbeck experts list`` shows of a buffer, and the headings."""
 
 
 @click.group()
@@ -94,6 +100,120 @@ def train(
     settings = merge(settings, {"execution": {"executor": {"name": executor}}} if executor else {})
     config, options = asked_for(method, profile, settings)
     _train(config, options, data_root, download)
+
+
+@experts.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def list_command(as_json: bool) -> None:
+    """List the buffers in the cache: what their experts are of, how many there are, and what they took.
+
+    The first column is the buffer's name for 'limbeck experts check'; it is also its folder's name. To free its
+    space, remove the folder.
+    """
+    from limbeck.cli.tables import print_table
+    from limbeck.experts.buffer import ABOUT, FOLDER, buffers_in
+
+    place = _cache() / FOLDER
+    found = buffers_in(place)
+    rows = [described(buffer) for buffer in found]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    if rows:
+        print_table(list(COLUMNS.values()), [[_cell(column, row[column]) for column in COLUMNS] for row in rows])
+        click.echo()
+    damaged = len(list(place.glob(f"*/{ABOUT}"))) - len(found)
+    if damaged:
+        click.echo(f"{damaged} more cannot be read: 'limbeck experts check' says why.")
+    hint = "" if rows else " There are none yet: 'limbeck experts train --help' shows how to train some."
+    click.echo(f"Buffers are looked for in {place}.{hint}")
+
+
+def _cell(column: str, value: Any) -> str:
+    from limbeck.cli.screen import duration
+    from limbeck.files import format_bytes
+
+    if column == "seconds":
+        return duration(value)
+    if column == "bytes":
+        return format_bytes(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def described(buffer: Buffer) -> dict[str, Any]:
+    """Return what is listed of a buffer, as JSON values."""
+    of, heads = buffer.made_of, buffer.heads()
+    lengths = [head.epochs for head in heads]
+    same = f"{min(lengths)}" if len(set(lengths)) == 1 else f"{min(lengths)} to {max(lengths)}" if lengths else "0"
+    whole, part = of["data"]["images"], of["training"]["images"]
+    return {
+        "key": buffer.folder.name,
+        "network": of["network"]["name"],
+        "data": of["data"]["name"],
+        "images": part or whole,
+        "preprocessing": of["data"]["preprocessing"],
+        "experts": len(heads),
+        "epochs": same,
+        "kind": "flat" if of["training"]["sharpness"] else "plain",
+        "device": of["device"],
+        "bytes": buffer.bytes(),
+        "seconds": sum(head.seconds for head in heads),
+        "made_of": of,
+    }
+
+
+@experts.command()
+@click.argument("names", nargs=-1, metavar="[KEY | FOLDER]...")
+def check(names: tuple[str, ...]) -> int:
+    """Read the buffers named, or all in the cache, and say what is wrong with them.
+
+    Looks at the checksum of every epoch and of what training goes on from, at weights that are no finite numbers or
+    did not move, and at training losses that did not fall. The exit status is 1 if anything is wrong.
+    """
+    from limbeck.errors import ArtifactError
+    from limbeck.experts.buffer import ABOUT, FOLDER, Buffer
+    from limbeck.experts.check import check as look
+
+    place = _cache() / FOLDER
+    folders = [_folder(name, place) for name in names] or sorted(path.parent for path in place.glob(f"*/{ABOUT}"))
+    if not folders:
+        click.echo(f"There are no buffers in {place}.")
+    wrong = 0
+    for folder in folders:
+        try:
+            buffer = Buffer.load(folder)
+        except ArtifactError as error:
+            click.echo(f"wrong  {error}")
+            wrong += 1
+            continue
+        click.echo(f"{folder}: {buffer.made_of['network']['name']} on {buffer.made_of['data']['name']}")
+        for finding in look(buffer):
+            wrong += finding.is_wrong
+            click.echo(f"{'wrong' if finding.is_wrong else 'ok':<5}  {finding.subject}: {finding.text}")
+    return int(wrong > 0)
+
+
+def _cache() -> Path:
+    """Return the cache.
+
+    Raises:
+        UsageError: it cannot be written, so there is none.
+    """
+    from limbeck.cli.distill import cache_folder
+    from limbeck.errors import UsageError
+
+    place = cache_folder()
+    if place is None:
+        raise UsageError(
+            "there is no cache: neither $LIMBECK_CACHE nor ~/.cache/limbeck can be written. Set LIMBECK_CACHE to a "
+            "folder that can."
+        )
+    return place
+
+
+def _folder(name: str, place: Path) -> Path:
+    """Return the folder of a buffer by its key, or as it was typed."""
+    return place / name if (place / name).is_dir() else Path(name)
 
 
 def asked_for(method: str | None, profile: str | None, settings: dict[str, Any]) -> tuple[RunConfig, ExpertOptions]:

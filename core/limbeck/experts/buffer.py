@@ -164,6 +164,14 @@ class Buffer:
             raise damaged(path, f"it is expert {found.expert} of buffer {found.key}, in that of {self.key}")
         return found
 
+    def heads(self) -> list[Head]:
+        """Return what the experts' files say of themselves; damaged ones are left out."""
+        found = []
+        for expert in self.experts():
+            with contextlib.suppress(ArtifactError):
+                found.append(self.head(expert))
+        return [head for head in found if head is not None]
+
     def epochs_of(self, expert: int) -> int:
         """Return how many epochs of an expert can be used; 0 where there is none, or where it is damaged."""
         with contextlib.suppress(ArtifactError):
