@@ -17,6 +17,7 @@ from limbeck.preflight import check_names
 
 METHODS = (
     *("dc", "dsa", "dm", "dcc", "dsac", "datadam", "fyi_dc", "fyi_dsa", "fyi_dm", "idc", "ncfm"),
+    *("mtt", "tesla", "fyi_mtt", "datm"),
     *("random", "herding", "k_center", "k_means", "forgetting", "rded"),
 )
 DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
@@ -48,8 +49,11 @@ FIGURES = {
     "dsac": {"cifar10": (34.0, 54.5, 64.2), "cifar100": (14.6, 33.5, 39.3)},
     "ncfm": {"cifar10": (49.5, 71.8, 77.4), "cifar100": (34.4, 48.7, 54.7)},
     "rded": {"cifar10": (23.5, 50.2, 68.4), "cifar100": (19.6, 48.1, 57.0)},
+    "mtt": {"cifar10": (46.3, 65.3, 71.6), "cifar100": (24.3, 40.1, 47.7)},
+    "tesla": {"cifar10": (48.5, 66.4, 72.6), "cifar100": (24.8, 41.7, 47.9)},
+    "datm": {"cifar10": (46.9, 66.8, 76.1), "cifar100": (27.9, 47.2, 55.0, 57.5)},
 }
-"""Published accuracies at ipc 1, 10 and 50."""
+"""Published accuracies at ipc 1, 10, 50 and 100."""
 
 
 def method_file(name):
@@ -173,7 +177,7 @@ def test_published_evaluation(method, data, passes, augmentation):
 def test_published_figures(method):
     for data in DATA:
         for ipc in IPC:
-            expected = dict(zip((1, 10, 50), FIGURES.get(method, {}).get(data, ()), strict=False)).get(ipc)
+            expected = dict(zip((1, 10, 50, 100), FIGURES.get(method, {}).get(data, ()), strict=False)).get(ipc)
             reference = resolved(method, data=data, ipc=ipc).reference
             assert (reference and reference["accuracy"]) == expected
             assert reference is None or reference["source"]
