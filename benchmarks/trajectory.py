@@ -278,7 +278,7 @@ def figures(way: Way, values: dict[str, Any], unrolled: Tensor | None) -> dict[s
         needed = f"{values['needed'] / 2**20:.0f}"
         return {"mib": "", "seconds": "", "repeats": 0, "difference": "", "needs_mib": needed}
     own, difference = gradient_of(values), ""
-    if own is not None and unrolled is not None and way.gradient == "exact":
+    if own is not None and unrolled is not None and way.gradient in ("exact", "straightforward"):
         difference = f"{(own - unrolled).norm() / unrolled.norm():.1e}"
     return {
         "mib": f"{values['growth'] / 2**20:.1f}",

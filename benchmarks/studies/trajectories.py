@@ -5,8 +5,9 @@
 
 A quick trial, with rows of its own:
 
-    python benchmarks/studies/trajectories.py --data-root DATA --results trial.csv --runs runs/trial --seconds 5 \
-        --networks 1 --seeds 0 --set source.experts=2 --set source.images=1000 --set evaluation.protocol.epochs=10
+    python benchmarks/studies/trajectories.py --data-root DATA --results trial.csv --runs runs/trial --seconds 5 \\
+        --networks 1 --seeds 0 --ipc 1 --set evaluation.protocol.epochs=10 --set source.experts=2 \\
+        --set source.images=1000 --set optimiser.lr_img=10 --set optimiser.syn_lr=0.004 --set optimiser.lr_lr=1e-6
 
 Ten experts of ten epochs on 10,000 images are trained once, before the first run that follows them. ``mtt`` then has
 120 seconds with either gradient, all else equal: pieces of experts' ways, minibatches and augmentation of a step are
@@ -50,7 +51,7 @@ ALL: dict[str, Any] = {
 }
 EXPERTS = {"name": "experts", "experts": 10, "epochs": 10, "images": 10_000, "train": True}
 
-EXPERTS_OWN = ("source.", "matcher.")
+EXPERTS_OWN = ("source.", "matcher.", "optimiser.")
 """Settings that mean nothing to methods without experts."""
 
 
