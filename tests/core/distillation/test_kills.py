@@ -19,6 +19,10 @@ RUNS = {
 WALK = "--set source.outer=3 --set source.inner=1"
 SEEN = "--networks 1 --set evaluation.protocol.epochs=1 --steps 6"
 POOL = "--set source.networks=2 --set source.epochs=1 --set source.images=100"
+EXPERTS = (
+    "--set source.train=true --set source.experts=2 --set source.epochs=3 --set source.batch_size=20 "
+    "--set source.lr=0.3 --set matcher.steps=3 --set matcher.max_start=2 --set matcher.batch_syn=6 --set optimiser.lr_lr=0.001"
+)
 METHODS = {
     "dcc": f"--method dcc {SEEN} {WALK} --set matcher.outer_warmup=1 --set matcher.inner_warmup=2",
     "dsac": f"--method dsac {SEEN} {WALK} --set matcher.outer_warmup=0 --set matcher.inner_warmup=2",
@@ -29,6 +33,9 @@ METHODS = {
     "fyi-dc": f"--method fyi-dc {SEEN} {WALK} --set formation.force=true",
     "fyi-dsa": f"--method fyi-dsa {SEEN} {WALK} --set formation.force=true",
     "fyi-dm": f"--method fyi-dm {SEEN} --set formation.force=true",
+    "mtt": f"--method mtt {SEEN} {EXPERTS}",
+    "tesla": f"--method tesla {SEEN} {EXPERTS} --set matcher.teacher_labels=true",
+    "datm": f"--method datm {SEEN} {EXPERTS} --set matcher.first_max_start=1 --set optimiser.lr_label=20",
     "learned labels": f"--method dsa {SEEN} {WALK} --set labels=learned",
     "stored labels": f"--method dm {SEEN} --set labels.name=stored --set labels.passes=2 --set labels.epochs=1",
 }
@@ -94,7 +101,8 @@ class Case:
         status, said = self.run(whole, kill=moment("call", 0, after=after, tally=str(tally)))
         assert status == 0, said
         self.calls, self.after = int(tally.read_text()), after
-        self.images = SyntheticSet.load(whole).images
+        finished = SyntheticSet.load(whole)
+        self.images, self.recipe = finished.images, finished.recipe
         self.losses, self.rows = losses_of(whole), rows_of(whole)
 
     def run(self, folder, **how):
@@ -113,7 +121,9 @@ class Case:
         found = self.found(folder)
         status, said = self.run(folder, report=True)
         assert status == 0, said
-        assert torch.equal(SyntheticSet.load(folder).images, self.images)
+        continued = SyntheticSet.load(folder)
+        assert torch.equal(continued.images, self.images)
+        assert continued.recipe == self.recipe
         assert self.losses_of(folder) == self.losses
         assert self.rows_of(folder) == self.rows
         assert (folder / "report.html").exists()
@@ -159,8 +169,13 @@ def case(tmp_path_factory, victims, tiny_args):
 
 @pytest.mark.parametrize(
     ("name", "kill"),
-    [("dc", INSIDE["dc"][0]), ("dc", RENAMED["dc"][1]), ("dm", RENAMED["dm"][0])],
-    ids=["inner training", "artifact", "checkpoint"],
+    [
+        ("dc", INSIDE["dc"][0]),
+        ("dc", RENAMED["dc"][1]),
+        ("dm", RENAMED["dm"][0]),
+        ("datm", moment("function", "limbeck.matching.trajectory:TrajectoryEngine._second", [11])),
+    ],
+    ids=["inner training", "artifact", "checkpoint", "student"],
 )
 def test_killed_run_continues_to_the_same_bits(name, kill, case, losses_of, rows_of, tmp_path):
     case(name, losses_of, rows_of).survives(kill, tmp_path / "run")

@@ -16,6 +16,18 @@ from limbeck.synthetic import SyntheticSet
 
 POOL = {"name": "pool", "networks": 2, "epochs": 1, "images": 100, "augmentation": None}
 CALIBRATION = {"matcher": "cross_entropy", "weight": 1.0, "update": "own"}
+EXPERTS = {
+    "name": "experts",
+    "experts": 2,
+    "epochs": 3,
+    "batch_size": 20,
+    "lr": 0.3,
+    "augmentation": None,
+    "train": True,
+}
+STUDENTS = {"steps": 3, "max_start": 2, "batch_syn": 6}
+FAST = {"syn_lr": 0.02, "lr_lr": 0.001, "lr_img": 50}
+FOLLOWED = {"source": EXPERTS, "matcher": STUDENTS, "optimiser": FAST}
 
 CASES = {
     "dc": ("dc", {}),
@@ -39,6 +51,20 @@ CASES = {
     "idc": ("idc", {"source": {"outer": 3, "real_images": 40}}),
     "fyi-dsa": ("fyi-dsa", {"formation": {"force": True}}),
     "fyi-dm": ("fyi-dm", {"formation": {"force": True}}),
+    "mtt": ("mtt", FOLLOWED),
+    "mtt, all of it unrolled": ("mtt", {**FOLLOWED, "matcher": {**STUDENTS, "gradient": "unrolled"}}),
+    "tesla": ("tesla", FOLLOWED),
+    "tesla with teacher labels": ("tesla", {**FOLLOWED, "matcher": {**STUDENTS, "teacher_labels": True}}),
+    "fyi-mtt": ("fyi-mtt", {**FOLLOWED, "formation": {"force": True}}),
+    "datm": (
+        "datm",
+        {
+            "source": EXPERTS,
+            "matcher": {**STUDENTS, "first_max_start": 1, "expansion_steps": 4, "threshold": 10},
+            "optimiser": {**FAST, "lr_label": 20},
+            "ipc": 2,
+        },
+    ),
     "teacher": ("dc", {"labels": {"name": "teacher", "epochs": 1}}),
     "learned labels": ("dsa", {"labels": "learned", "optimiser": {"lr_label": 50}, "ipc": 2}),
     "stored labels": ("dsa", {"labels": {"name": "stored", "epochs": 1, "passes": 2}}),
@@ -74,6 +100,7 @@ def test_run_interrupted_twice_equals_uninterrupted_one(case, tiny, distil_until
 def assert_equal(one, other):
     assert torch.equal(one.images, other.images)
     assert torch.equal(one.labels, other.labels)
+    assert one.recipe == other.recipe
     assert one.component_state.keys() == other.component_state.keys()
     for name, tensor in other.component_state.items():
         assert torch.equal(one.component_state[name], tensor)
