@@ -108,6 +108,8 @@ class Buffer:
             about = read_json(path)
             if about["format"] > FORMAT:
                 raise ArtifactError(f"{path} is of a newer format than this Limbeck reads. Install a newer one.")
+            if about["key"] != content_key(about["made_of"]):
+                raise ValueError("it does not describe what its key says")
             return cls(folder, about["made_of"])
         except (FileNotFoundError, NotADirectoryError):
             raise UsageError(
@@ -135,8 +137,14 @@ class Buffer:
             )
 
     def differences(self, asked: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-        """Return what decides the weights otherwise here than asked: where, what is here, and what was asked."""
-        here, there = flatten(self.made_of), flatten(asked)
+        """Return what decides the weights otherwise here than asked: where, what is here, and what was asked.
+
+        How experts learn is named as it is typed, ``source.lr``.
+        """
+        here, there = (
+            flatten({**each, "source": {**each["training"], "seed": each["seed"]}, "training": {}, "seed": {}})
+            for each in (self.made_of, asked)
+        )
         names = [name for name in {**here, **there} if here.get(name) != there.get(name)]
         return [(name, here.get(name), there.get(name)) for name in names]
 
@@ -229,7 +237,7 @@ class ExpertTrajectories:
         if found is None:
             weights, buffers = read_epoch(self.buffer.file(expert), epoch)
             device = self.network.device
-            found = weights.to(device), {name: value.to(device) for name, value in buffers.items()}
+            found = weights.to(device, self.network.dtype), {name: value.to(device) for name, value in buffers.items()}
             if self._stays:
                 self._there[expert, epoch] = found
         return found

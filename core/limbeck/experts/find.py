@@ -7,11 +7,12 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from limbeck.errors import ArtifactError, UsageError
 from limbeck.execution.memory import format_bytes
-from limbeck.experts.buffer import Buffer, ExpertTrajectories, buffers_in, structure_of
+from limbeck.experts.buffer import ABOUT, Buffer, ExpertTrajectories, buffers_in, structure_of
 from limbeck.experts.options import ExpertOptions
 from limbeck.experts.training import Training, missing
 from limbeck.files import folder_lock
@@ -38,15 +39,18 @@ def find(
         ArtifactError: a file is damaged.
     """
     count, epochs = options.experts, options.epochs
-    if options.path is not None and (options.path.exists() or not options.train):
+    if options.path is not None and ((options.path / ABOUT).exists() or not options.train):
         buffer = Buffer.load(options.path)
         require_fitting(buffer, training)
     else:
-        buffer = training.buffer(options.path, cache or (_passing(training) if options.train else None))
+        passing = tempfile.mkdtemp(prefix="limbeck-") if options.train and cache is None else None
+        buffer = training.buffer(options.path, Path(passing) if passing else cache)
+        if passing is not None:
+            weakref.finalize(buffer, shutil.rmtree, passing, ignore_errors=True)
     if missing(buffer, count, epochs):
         if not options.train:
             raise _absent(buffer, training, options, command)
-        _train(training, buffer, count, on_epoch)
+        _train(training, replace(buffer, made_of=training.made_of()), count, on_epoch)
     return ExpertTrajectories(buffer, training.network, count, epochs)
 
 
@@ -97,13 +101,6 @@ def _train(training: Training, buffer: Buffer, count: int, on_epoch: Callable[[i
         tell(count, 0)
 
 
-def _passing(training: Training) -> Path:
-    """Return a folder that is removed with ``training``, for experts that need not outlive their run."""
-    folder = tempfile.mkdtemp(prefix="limbeck-")
-    weakref.finalize(training, shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
-
-
 def _absent(buffer: Buffer, training: Training, options: ExpertOptions, command: str) -> UsageError | ArtifactError:
     """Say what was looked for, what there is, what it costs to train the rest, and what to type."""
     count, epochs = options.experts, options.epochs
@@ -135,7 +132,7 @@ def _nearest(buffer: Buffer) -> str:
         return ""
     _, other, found = min(near, key=lambda each: each[0])
     name, has, asked = found[0]
-    return f" (those in {other.folder.name} have {name} {has}, not {asked})"
+    return f" (those of --set source.path={other.folder} have {name} {has}, not {asked})"
 
 
 def _is_else(name: str) -> bool:

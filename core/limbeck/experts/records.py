@@ -85,7 +85,7 @@ class Record:
         buffers = {name: state[name].cpu().clone() for name in network.buffer_names}
         self.weights.append(weights)
         self.buffers.append(buffers)
-        self.rows.append(_digest(weights, *buffers.values()))
+        self.rows.append(_row_digest(weights, buffers))
 
     def write(self, path: Path, key: str, expert: int) -> None:
         """Write the expert's file, whole."""
@@ -145,7 +145,7 @@ def read_epoch(path: Path, epoch: int) -> tuple[Tensor, State]:
             buffers = {name.removeprefix(BUFFER): _row(stored, name, epoch) for name in names}
     except (OSError, SafetensorError) as error:
         raise damaged(path, error) from None
-    if _digest(weights, *(buffers[name] for name in buffers)) != head.rows[epoch]:
+    if _row_digest(weights, buffers) != head.rows[epoch]:
         raise damaged(path, f"the checksum of epoch {epoch} differs")
     return weights, buffers
 
@@ -187,6 +187,10 @@ def damaged(path: Path, why: object) -> ArtifactError:
 
 def _rest(tensors: Mapping[str, Tensor]) -> str:
     return sha256("".join(f"{name}{_digest(tensors[name])}" for name in sorted(tensors)).encode())
+
+
+def _row_digest(weights: Tensor, buffers: Mapping[str, Tensor]) -> str:
+    return _digest(weights, *(buffers[name] for name in sorted(buffers)))
 
 
 def _digest(*tensors: Tensor) -> str:

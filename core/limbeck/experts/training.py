@@ -61,8 +61,12 @@ class Training:
         Raises:
             UsageError: there is neither.
         """
-        decides = made_of(self.network, self.real, self.how, self.seed)
+        decides = self.made_of()
         return Buffer(folder_of(content_key(decides), path, cache), decides)
+
+    def made_of(self) -> dict[str, Any]:
+        """Return all that decides the weights, but for the number of experts and of their epochs."""
+        return made_of(self.network, self.real, self.how, self.seed)
 
     def run(self, buffer: Buffer, expert: int, on_epoch: Callable[[int], None] = lambda epoch: None) -> Record:
         """Train an expert to its last epoch from where its file stands, and return it.
@@ -158,8 +162,8 @@ class Training:
     def _require_finite(self, news: Progress, expert: int) -> None:
         if not all(bool(torch.isfinite(value).all()) for value in news.state.values()):
             raise DivergenceError(
-                f"expert {expert} diverged in epoch {news.epoch}: its weights are no finite numbers at lr "
-                f"{self.how.lr:g}. Lower it: --set source.lr={self.how.lr / 10:g}"
+                f"'{self.network.name}' diverged in epoch {news.epoch} of expert {expert}, at lr {self.how.lr:g}. "
+                f"Lower it: --set source.lr={self.how.lr / 10:g}"
             )
 
     def _images(self) -> RealData:
