@@ -21,7 +21,8 @@ SEEN = "--networks 1 --set evaluation.protocol.epochs=1 --steps 6"
 POOL = "--set source.networks=2 --set source.epochs=1 --set source.images=100"
 EXPERTS = (
     "--set source.train=true --set source.experts=2 --set source.epochs=3 --set source.batch_size=20 "
-    "--set source.lr=0.3 --set matcher.steps=3 --set matcher.max_start=2 --set matcher.batch_syn=6 --set optimiser.lr_lr=0.001"
+    "--set source.lr=0.3 --set matcher.steps=3 --set matcher.max_start=2 --set matcher.batch_syn=6 "
+    "--set optimiser.lr_lr=0.001"
 )
 METHODS = {
     "dcc": f"--method dcc {SEEN} {WALK} --set matcher.outer_warmup=1 --set matcher.inner_warmup=2",
