@@ -8,7 +8,11 @@ experts and 5,000 steps; with fewer, the row says that it is reduced and is not 
 a CPU, this goes through all of it in a minute or two:
 
     python benchmarks/studies/cifar10_trajectories.py --data-root DATA --device cpu --small --experts 2 \\
-        --expert-epochs 3 --steps 3 --networks 1 --set source.images=512 --set evaluation.protocol.epochs=5
+        --expert-epochs 3 --steps 3 --networks 1 --set source.images=512 --set evaluation.protocol.epochs=5 \\
+        --set optimiser.lr_img=1 --set optimiser.syn_lr=0.004 --set optimiser.lr_lr=1e-6
+
+Where all of CIFAR-10 is too much to carry, ``--file PART.npz`` takes a part of it (see the data set ``tensors``); the
+settings stay those for CIFAR-10, whitening included.
 """
 
 from __future__ import annotations
@@ -43,12 +47,20 @@ LEAST = 20.0
 def settings_of(args: argparse.Namespace) -> list[str]:
     """Return what differs from the published settings, as it is typed after ``--set``."""
     whole = configure(args.method, profile=profile_of(args), settings={"data": "cifar10", "ipc": args.ipc})
-    asked = [] if args.gradient is None else [f"matcher.gradient={args.gradient}"]
+    asked = []
+    if args.file is not None:
+        asked = [f"data.path={args.file.absolute()}", f"data.preprocessing={whole.data.preprocessing}"]
+    asked += [] if args.gradient is None else [f"matcher.gradient={args.gradient}"]
     asked += [] if args.experts is None else [f"source.experts={args.experts}"]
     if args.expert_epochs is not None and whole.matcher is not None:
         last = args.expert_epochs - whole.matcher.options().get("expert_epochs", 2) + 1
         asked += [f"source.epochs={args.expert_epochs}", f"matcher.max_start={last}"]
     return [*asked, *args.set]
+
+
+def data_of(args: argparse.Namespace) -> str:
+    """Return the name of the data set."""
+    return "cifar10" if args.file is None else "tensors"
 
 
 def profile_of(args: argparse.Namespace) -> str:
@@ -59,7 +71,7 @@ def profile_of(args: argparse.Namespace) -> str:
 def configured(args: argparse.Namespace) -> RunConfig:
     """Return the whole run."""
     own: dict[str, Any] = {
-        "data": {"name": "cifar10"},
+        "data": {"name": data_of(args)},
         "ipc": args.ipc,
         "seed": args.seed,
         "execution": {"device": args.device},
@@ -75,7 +87,7 @@ def has_experts(args: argparse.Namespace, seconds: float) -> bool:
     Raises:
         CalledProcessError: the command failed.
     """
-    words = [sys.executable, "-m", "limbeck", "experts", "train", "--method", args.method, "--data", "cifar10"]
+    words = [sys.executable, "-m", "limbeck", "experts", "train", "--method", args.method, "--data", data_of(args)]
     words += ["--ipc", str(args.ipc), "--seed", str(args.seed), "--profile", profile_of(args), "--device", args.device]
     words += ["--data-root", str(args.data_root), *(word for pair in settings_of(args) for word in ("--set", pair))]
     words += ["--set", f"execution.executor={{name: processes, workers: {args.workers}}}"] if args.workers > 1 else []
@@ -101,7 +113,7 @@ def row_of(args: argparse.Namespace, finished: Finished, config: RunConfig, fold
     """Return the finished run as a row of the table."""
     made, measured = finished.synthetic.provenance, finished.rows[0]
     log = [row for row in map(read_row, (folder / NAME).read_text().splitlines()) if row is not None]
-    is_whole = not config.deviations
+    is_whole = not config.deviations and args.file is None
     place = environment(str(resolve_device(args.device)))
     matcher = {} if config.matcher is None else config.matcher.options()
     return {
@@ -160,6 +172,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--runs", type=Path, default=Path("runs/benchmarks/cifar10_trajectories"))
     parser.add_argument("--results", type=Path, default=RESULTS, help="another table")
+    parser.add_argument("--file", type=Path, help=".npz of a part of CIFAR-10, in place of all of it")
     parser.add_argument("--method", choices=METHODS, default="mtt")
     parser.add_argument("--gradient", choices=["exact", "truncated", "unrolled"], help="the method's when not given")
     parser.add_argument("--ipc", type=int, default=10)
