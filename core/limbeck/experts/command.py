@@ -31,8 +31,8 @@ def train_command(config: RunConfig) -> str:
     }
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
     there, asked = _deciding(start), _deciding(config)
-    changed = [name for name in {**there, **asked} if there.get(name) != asked.get(name)]
-    words += [word for name in changed for word in ("--set", f"{name}={_written(asked.get(name))}")]
+    changed = [name for name in asked if name not in there or there[name] != asked[name]]
+    words += [word for name in changed for word in ("--set", f"{name}={_written(asked[name])}")]
     return shlex.join(words)
 
 
@@ -44,7 +44,8 @@ def _draws(config: RunConfig) -> bool:
 def _deciding(config: RunConfig) -> dict[str, Any]:
     """Return the settings that may change experts, by the names they are typed with."""
     source = {} if config.source is None else config.source.model_dump(mode="json", exclude={"train"})
-    return flatten({"data": config.data.source(), "source": source})
+    data = config.data.model_dump(mode="json", exclude={"name", "batch_real", "batch_syn"})
+    return flatten({"data": data, "source": source})
 
 
 def _written(value: Any) -> str:
