@@ -9,7 +9,6 @@ part of g across g' is taken off g' (GSAM, arXiv:2203.08065, algorithm 1): g' - 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,17 +48,17 @@ class Sharpness:
         """Return what was given; a number is the radius of the plain kind."""
         return given if given is None or isinstance(given, Sharpness) else cls(given)
 
-    def climb(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    def climb(self, weights: list[Tensor], gradients: list[Tensor]) -> None:
         """Move the weights uphill, in place."""
         with torch.no_grad():
-            sizes = torch._foreach_mul(weights, gradients) if self.adaptive else list(gradients)
+            sizes = torch._foreach_mul(weights, gradients) if self.adaptive else gradients
             scale = self.rho / torch.nn.utils.get_total_norm(sizes).clamp_min(SMALLEST)
             if self.adaptive:
                 torch._foreach_addcmul_(weights, weights, torch._foreach_mul(sizes, scale))
             else:
                 torch._foreach_add_(weights, torch._foreach_mul(gradients, scale))
 
-    def turn(self, above: Sequence[Tensor], below: Sequence[Tensor]) -> None:
+    def turn(self, above: list[Tensor], below: list[Tensor]) -> None:
         """Take ``gap`` times the part of ``below`` across ``above`` off ``above``, in place.
 
         Args:
