@@ -40,7 +40,7 @@ from limbeck.testing.randomness import require_same_twice
 from limbeck.testing.suite import NotApplicable, Subject, require
 
 BASE = Matcher
-WHOLE = Chunks(10**6, 10**6)
+WHOLE = Chunks(10**6, 10**6, second_pass="double_backward")
 CUT = Chunks(2, 2)
 STUDENTS = {"steps": 3, "batch_syn": 5}
 """What matchers of the trajectory family are tried with, so that images recur and a pass ends within an update."""
