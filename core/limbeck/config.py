@@ -213,7 +213,9 @@ class ExecutionSection(Options):
         description="bfloat16 computes real gradients and features, and evaluation, in mixed precision; with float32, "
         "CUDA convolutions use TF32 as PyTorch does by default",
     )
-    second_pass: Literal["double_backward", "forward_mode"] = "double_backward"
+    second_pass: Literal["auto", "double_backward", "forward_mode"] = Field(
+        "auto", description="how second derivatives are found; all give the same numbers, and auto takes the faster"
+    )
     threads: int | None = Field(None, ge=1, description="CPU threads; the machine's when not given")
     deterministic: bool = Field(False, description="refuse CUDA kernels that add in varying order")
     executor: Spec = Spec(name="serial")

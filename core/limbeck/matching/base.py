@@ -23,7 +23,7 @@ from limbeck.component import Component
 from limbeck.execution.device import mixed_precision
 from limbeck.networks import FunctionalNetwork, State
 
-SecondPass = Literal["double_backward", "forward_mode"]
+SecondPass = Literal["auto", "double_backward", "forward_mode"]
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Chunks:
         together: groups are matched each on its own, but in one pass as long as they have at most this many images;
             few images a group make a pass too small to keep a processor busy.
         training: images of a pass that trains a network between steps; None: whole batches.
-        second_pass: how the second pass is differentiated; both give the same numbers.
+        second_pass: how the second pass is differentiated; all give the same numbers, and ``auto`` takes the faster.
         real_precision: what real passes are computed in; synthetic ones and distances stay in float32.
         firm: whether these are a limit, of memory or the user's; else what runs fastest, and a batch that cannot be
             cut may exceed it.
@@ -153,7 +153,7 @@ class Chunks:
     synthetic: int
     together: int = 1
     training: int | None = None
-    second_pass: SecondPass = "double_backward"
+    second_pass: SecondPass = "auto"
     real_precision: Literal["float32", "bfloat16"] = "float32"
     firm: bool = True
 

@@ -120,7 +120,7 @@ class GradientEngine(Engine):
             The distance (detached) and the gradients at ``images`` and at soft ``labels`` (None for class ids).
         """
         total = len(images)
-        if total <= self.chunks.synthetic and self.chunks.second_pass == "double_backward":
+        if total <= self.chunks.synthetic and self.chunks.second_pass != "forward_mode":
             inputs = leaf_inputs(images, labels)
             syn = self.weights.of_batch(state, *inputs, total, create_graph=True)
             loss, direction = self._distance(syn, real, step)

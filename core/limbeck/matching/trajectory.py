@@ -17,9 +17,11 @@ of TESLA (arXiv:2211.10586, section 4), which takes every step's weights for con
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 import torch
@@ -238,9 +240,10 @@ class TrajectoryEngine(Engine):
     def _second(self, weights: Tensor, images: Tensor, labels: Tensor, along: Tensor, onward: bool) -> Slope:
         """Return <g, along> of images and its derivatives, a chunk at a time; at the weights only if ``onward``."""
         state, direction = self.network.unflatten(weights), self.network.unflatten(along)
-        is_forward, total = self.chunks.second_pass == "forward_mode", len(images)
-        if is_forward:
+        total, way = len(images), self.chunks.second_pass
+        if way == "forward_mode":
             self.gradients.require_forward_mode(state)
+        is_forward = way == "forward_mode" or (way == "auto" and self.gradients.has_rules(state))
         second = self.gradients.forward_slope if is_forward else self.gradients.double_backward_slope
         found = [
             second(state, leaf_inputs(images[part], labels[part]), total, direction, weights=onward)
@@ -249,9 +252,10 @@ class TrajectoryEngine(Engine):
         return joined(found)
 
     def _parts(self, total: int, size: int) -> list[slice]:
-        """Cut a batch into passes; never where its samples depend on each other."""
-        size = total if self.network.couples_samples else size
-        return [slice(first, min(first + size, total)) for first in range(0, total, size)]
+        """Cut a batch into passes of much the same size; never where its samples depend on each other."""
+        passes = 1 if self.network.couples_samples else math.ceil(total / size)
+        ends = [total * number // passes for number in range(passes + 1)]
+        return [slice(first, last) for first, last in pairwise(ends)]
 
     def _weights(self, expert: int, epoch: int) -> Tensor:
         return self.matcher.trajectories.weights(expert, epoch).to(self.network.dtype)

@@ -11,6 +11,7 @@ import importlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -19,6 +20,7 @@ from torch.autograd import forward_ad
 from torch.func import grad, vmap
 
 from limbeck.errors import UsageError
+from limbeck.matching.forward_rules import stacked_logits
 from limbeck.networks import FunctionalNetwork, State
 from limbeck.seeding import generator
 
@@ -61,6 +63,14 @@ class Slope:
     images: Tensor
     labels: Tensor | None
     weights: Gradients
+
+
+def cross_entropy_slope(logits: Tensor, moved: Tensor, labels: Tensor, total: int) -> Tensor:
+    """Return the derivative of ``cross_entropy`` when logits [n, C] move in the direction ``moved`` [n, C]."""
+    expected = (logits.softmax(1) * moved).sum(1)
+    if labels.is_floating_point():
+        return (expected * labels.sum(1) - (moved * labels).sum(1)).sum() / total
+    return (expected - moved.gather(1, labels[:, None])[:, 0]).sum() / total
 
 
 class WeightGradients:
@@ -115,6 +125,14 @@ class WeightGradients:
         """
         return self._agrees("stacks", state, lambda inputs, own: pull_back(self.of_groups(state, *inputs), own, inputs))
 
+    def has_rules(self, state: State) -> bool:
+        """Say whether forward mode goes by the rules for layers, which is the fastest way, by trying it once."""
+
+        def by_rules(inputs: Inputs, own: Gradients) -> tuple[Tensor, Tensor | None]:
+            return self._one_by_one(inputs, own, lambda *one: self._slope_by_rules(state, *one).images)
+
+        return self._agrees("rules", state, by_rules)
+
     def forwards(self, state: State) -> bool:
         """Say whether ``forward_mode`` can be trusted for this structure, by trying it once on two images.
 
@@ -122,14 +140,17 @@ class WeightGradients:
         """
 
         def forward(inputs: Inputs, own: Gradients) -> tuple[Tensor, Tensor | None]:
-            pairs = zip(*inputs, range(len(inputs[0])), strict=True)
-            found = [
-                self.forward_mode(state, leaf_inputs(image, label), 1, {name: v[index] for name, v in own.items()})
-                for image, label, index in pairs
-            ]
-            return torch.stack([image for image, _ in found]), None
+            return self._one_by_one(inputs, own, lambda *one: self.forward_mode(state, *one)[0])
 
         return self._agrees("forwards", state, forward)
+
+    def _one_by_one(
+        self, inputs: Inputs, own: Gradients, second: Callable[[Inputs, int, Gradients], Tensor]
+    ) -> tuple[Tensor, None]:
+        """Return what ``second`` finds at the image of each group, with the group's own direction."""
+        groups = [(leaf_inputs(image, label), place) for place, (image, label) in enumerate(zip(*inputs, strict=True))]
+        found = [second(one, 1, {name: v[place] for name, v in own.items()}) for one, place in groups]
+        return torch.stack(found), None
 
     def require_forward_mode(self, state: State) -> None:
         """Refuse forward mode for a structure with which it cannot be trusted.
@@ -181,6 +202,8 @@ class WeightGradients:
         self, state: State, inputs: Inputs, total: int, direction: Gradients, *, weights: bool = False
     ) -> Slope:
         """Return <g, v> and its derivatives by forward mode and one reverse pass; at the weights too if asked."""
+        if self.has_rules(state):
+            return self._slope_by_rules(state, inputs, total, direction, weights)
         leaves = self._leaves(state, weights)
         with forward_ad.dual_level():
             duals = {
@@ -189,6 +212,15 @@ class WeightGradients:
             }
             loss = self._loss(duals, state, *inputs, total)
             value = forward_ad.unpack_dual(loss).tangent  # type: ignore[no-untyped-call]
+        return _slope(value.detach(), [value], None, inputs, leaves if weights else {})
+
+    def _slope_by_rules(
+        self, state: State, inputs: Inputs, total: int, direction: Gradients, weights: bool = False
+    ) -> Slope:
+        leaves, (images, labels) = self._leaves(state, weights), inputs
+        forward = partial(self.network, {**state, **leaves}, train=self._is_training, dropout="off")
+        logits, moved = stacked_logits(forward, images, leaves, direction).chunk(2)
+        value = cross_entropy_slope(logits, moved, labels, total)
         return _slope(value.detach(), [value], None, inputs, leaves if weights else {})
 
     def double_backward(
