@@ -239,6 +239,21 @@ def test_a_page_is_complete(kind):
     assert "```python" in by_hand or kind == "applications"
 
 
+@pytest.mark.parametrize(
+    ("kind", "record", "says"),
+    [
+        ("matchers", "Trajectories", "**`weights(expert: int, epoch: int) -> Tensor`**"),
+        ("matchers", "Segment", "- `start`: "),
+        ("network_sources", "Trajectories", "- `epochs`: "),
+        ("network_sources", "SourceContext", "- `cache`: "),
+    ],
+)
+def test_a_page_describes_what_authors_are_handed(kind, record, says):
+    """Dataclasses and protocols alike, whether a method takes them or a class holds them."""
+    _, found, rest = PAGES[kind].partition(f"### `limbeck.matching.{record}`\n")
+    assert found and says in rest.partition("\n#")[0]
+
+
 @pytest.mark.parametrize("record", [events.RunInfo, events.EvaluationInfo, events.CheckpointInfo, events.RunResult])
 def test_the_guide_names_every_field_that_hooks_are_told(record):
     [row] = [line for line in GUIDE.splitlines() if line.startswith(f"| `{record.__name__}`")]
