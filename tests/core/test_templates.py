@@ -92,7 +92,7 @@ def test_a_kind_without_a_template(new, loose):
 @pytest.mark.parametrize(
     ("kind", "family", "said"),
     [
-        ("matcher", "joint", "the kind 'matchers' has no family 'joint'; allowed: feature, gradient, teacher, trajectory."),
+        ("matcher", "joint", "no family 'joint'; allowed: feature, gradient, teacher, trajectory."),
         ("selector", "gradient", "the kind 'selectors' has no family 'gradient': leave out --family."),
     ],
 )
