@@ -6,11 +6,11 @@
     python benchmarks/trajectory.py --print                                     the rows there are, as tables
 
 Ways are ``straightforward`` (library layers and an unroll, as the papers' code does it), the engine's ``unrolled``,
-``exact`` and ``truncated``, the last two by double backward and by forward mode, whole or in chunks. Every way runs in
-a process of its own, round after round, so that a drifting machine hits all. Growth is the highest memory of a step
-over what the process held before it; seconds are the median over all rounds; difference is the distance from the
-unrolled gradient at the images, over its length. An unroll that would not fit into memory is left out, and its row says
-what it would take.
+``exact`` and ``truncated``. The last two go by ``auto``, in passes as a run without a budget takes them, and by double
+backward and forward mode, whole or in chunks. Every way runs in a process of its own, round after round, so that a
+drifting machine hits all. Growth is the highest memory of a step over what the process held before it; seconds are the
+median over all rounds; difference is the distance from the unrolled gradient at the images, over its length. An unroll
+that would not fit into memory is left out, and its row says what it would take.
 
 Images are noise and the aim is a point near the start: neither time nor memory depends on them. On a CPU the case
 cifar100-ipc10 is reduced, and its rows say so.
@@ -40,6 +40,7 @@ from torch.func import functional_call
 from limbeck.environment import environment
 from limbeck.execution.device import keep_freed_memory, resolve_device
 from limbeck.execution.memory import available_memory, peak_growth
+from limbeck.execution.plan import comfortable_chunk
 from limbeck.matching import Chunks, MatcherContext, Segment, StepContext, TrajectoryMatcher
 from limbeck.matching.base import Minibatch, SecondPass
 from limbeck.networks import FunctionalNetwork
@@ -85,22 +86,22 @@ REDUCED = Case((3, 32, 32), 100, 32, 100, 4)
 
 @dataclass(frozen=True)
 class Way:
-    """How the gradient of a case is found; ``chunk``: images a pass, or None for all."""
+    """How the gradient of a case is found; ``chunk``: images a pass, or None for what the plan would take."""
 
     gradient: str
-    second_pass: SecondPass = "double_backward"
+    second_pass: SecondPass = "auto"
     chunk: int | None = None
 
 
 def ways_of(name: str, case: Case) -> list[Way]:
     """Return what is measured for a case: every way, or where updates are counted the main ones."""
-    both: tuple[SecondPass, ...] = ("double_backward", "forward_mode")
-    unrolls = [Way("straightforward"), Way("unrolled")]
+    unrolls, planned = [Way("straightforward"), Way("unrolled")], [Way("exact"), Way("truncated")]
     if name == "updates":
-        return [Way("unrolled"), *(Way("exact", second) for second in both), Way("truncated")]
-    chunks = [size for size in (case.images // 2, case.images // 4, case.images // 10) if size]
-    exact = [Way("exact", second, chunk) for second in both for chunk in (None, *chunks)]
-    return [*unrolls, *exact, *(Way("truncated", second) for second in both)]
+        return [*unrolls, *planned]
+    both: tuple[SecondPass, ...] = ("double_backward", "forward_mode")
+    chunks = [case.images // parts for parts in (1, 2, 4, 10)]
+    exact = [Way("exact", second, chunk) for second in both for chunk in chunks]
+    return [*unrolls, *planned, *exact, *(Way("truncated", second, case.images) for second in both)]
 
 
 class Following(TrajectoryMatcher):
@@ -156,7 +157,7 @@ def by_engine(problem: Problem, case: Case, way: Way, steps: int) -> Callable[[]
     owner = generator(0, "matcher", device=device)
     context = MatcherContext(network, case.classes, case.classes, owner, num_images=case.images, trajectories=problem)
     matcher.prepare(context)
-    chunk = way.chunk or case.images
+    chunk = min(way.chunk or comfortable_chunk(network.largest_activation(), device.type), case.images)
     engine = matcher.engine(network, Chunks(chunk, chunk, second_pass=way.second_pass))
     return partial(engine.accumulate, problem, {}, StepContext(0, 0, 1, 0), range(case.classes))
 
@@ -268,7 +269,7 @@ def described(name: str, case: Case, way: Way, device: torch.device) -> dict[str
         "shape": "x".join(map(str, case.shape)),
         "gradient": way.gradient,
         "second_pass": "" if way.gradient in UNROLLS else way.second_pass,
-        "chunk": way.chunk or case.images,
+        "chunk": "" if way.gradient in UNROLLS else way.chunk or "as planned",
     }
 
 
