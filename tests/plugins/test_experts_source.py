@@ -97,7 +97,7 @@ def test_time_is_told_under_names_that_two_sources_share(tmp_path):
 
 def test_what_cannot_be_followed_is_refused(tmp_path):
     with pytest.raises(
-        UsageError, match=r"no 3 experts x 2 epochs of .* Train them: limbeck experts train --data tiny \("
+        UsageError, match=r"not yet 3 experts x 2 epochs of .* Train them: limbeck experts train --data tiny \("
     ):
         source(tmp_path, train=False)
     made = registry().create("network_sources", "experts")

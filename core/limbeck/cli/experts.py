@@ -23,8 +23,9 @@ Examples:
   limbeck experts train --network convnet-d3-w32-in --data digits --experts 3 --epochs 10
 
 \b
-What is asked like in 'limbeck distill': the method's file says how experts are trained, and --set source.KEY=VALUE
-changes it. 'limbeck show network_sources experts' explains every KEY.
+Options mean what they do in 'limbeck distill', so that a run and its experts are asked for alike. The method's file
+says how experts are trained; --set source.KEY=VALUE changes it, and 'limbeck show network_sources experts' explains
+every KEY. With --executor processes several are trained at once, one a GPU or as many as the CPUs hold.
 """
 
 
@@ -52,7 +53,11 @@ def experts() -> None:
 @experts.command(epilog=EPILOG)
 @click.option("--method", metavar="NAME", help="Method whose experts to train; without one, those of plain settings.")
 @click.option("--data", metavar="NAME", help="Real data set.  [default: digits]")
-@click.option("--ipc", type=int, help="As of the run: a method's settings may differ with it.  [default: 1]")
+@click.option(
+    "--ipc",
+    type=int,
+    help="Images per class of the run; methods may look further into experts with more.  [default: 1]",
+)
 @click.option("--network", metavar="NAME", help="Network to train, for example convnet-d3-w32-in.")
 @click.option("--profile", type=click.Choice(["published", "small"]), help="Published settings, or ones for a CPU.")
 @click.option("--experts", "count", type=int, help="How many experts.  [default: the method's, else 100]")
@@ -105,10 +110,11 @@ def train(
 @experts.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def list_command(as_json: bool) -> None:
-    """List the buffers in the cache: what their experts are of, how many there are, and what they took.
+    """List the buffers of experts in the cache.
 
-    The first column is the buffer's name for 'limbeck experts check'; it is also its folder's name. To free its
-    space, remove the folder.
+    A buffer holds experts that differ in their random numbers alone. Its key is the name of its folder, and what
+    'limbeck experts check' takes; to free its space, remove the folder. Flat experts were trained with
+    source.sharpness.
     """
     from limbeck.cli.tables import print_table
     from limbeck.experts.buffer import ABOUT, FOLDER, buffers_in
@@ -148,6 +154,7 @@ def described(buffer: Buffer) -> dict[str, Any]:
     whole, part = of["data"]["images"], of["training"]["images"]
     return {
         "key": buffer.folder.name,
+        "folder": str(buffer.folder),
         "network": of["network"]["name"],
         "data": of["data"]["name"],
         "images": part or whole,
@@ -165,7 +172,7 @@ def described(buffer: Buffer) -> dict[str, Any]:
 @experts.command()
 @click.argument("names", nargs=-1, metavar="[KEY | FOLDER]...")
 def check(names: tuple[str, ...]) -> int:
-    """Read the buffers named, or all in the cache, and say what is wrong with them.
+    """Say what is wrong with the buffers named, or with all in the cache.
 
     Looks at the checksum of every epoch and of what training goes on from, at weights that are no finite numbers or
     did not move, and at training losses that did not fall. The exit status is 1 if anything is wrong.
@@ -247,6 +254,7 @@ def _train(config: RunConfig, options: ExpertOptions, data_root: Path | None, do
     from limbeck.cli.experts_screen import ExpertScreen
     from limbeck.experts import missing
     from limbeck.experts import train as train_experts
+    from limbeck.experts.options import extent
     from limbeck.plugins import registry
 
     executor = registry().create("executors", config.execution.executor.model_dump())
@@ -254,7 +262,7 @@ def _train(config: RunConfig, options: ExpertOptions, data_root: Path | None, do
         screen = ExpertScreen(training, buffer, options.experts)
         epochs = training.how.epochs
         if not missing(buffer, options.experts, epochs):
-            screen.console.print(f"all {options.experts} experts x {epochs} epochs are there already: {buffer.folder}")
+            screen.console.print(f"all of {extent(options.experts, epochs)} are there already: {buffer.folder}")
             return
         screen.title(config.data.name, config.execution.executor.name)
         started = time.perf_counter()

@@ -9,9 +9,10 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from limbeck.cli.screen import PLAIN_SECONDS, duration, plural
+from limbeck.cli.screen import PLAIN_SECONDS, duration
 from limbeck.execution.memory import format_bytes
 from limbeck.experts import Buffer, Training
+from limbeck.experts.options import extent
 
 GLANCE = 0.5
 """Seconds between two looks at the files."""
@@ -46,13 +47,11 @@ class ExpertScreen:
 
     def title(self, data: str, executor: str) -> None:
         """Say what will be trained, what it costs, and where it goes."""
-        training, epochs = self.training, self.training.how.epochs
+        training = self.training
         there, done = len(training.real), self.epochs()
         part = f"{training.num_images:,} of {there:,}" if training.num_images < there else f"{there:,}"
-        kind = "flat experts" if training.how.sharpness else "experts"
-        self.console.print(
-            f"{self.experts} {kind} x {plural(epochs, 'epoch')} of {training.network.name} on {part} images of {data}"
-        )
+        what = extent(self.experts, training.how.epochs, "flat expert" if training.how.sharpness else "expert")
+        self.console.print(f"{what} of {training.network.name} on {part} images of {data}")
         seconds = training.seconds(self.total - done)
         one = "" if executor == "serial" else " for one at a time"
         size = format_bytes(training.bytes(self.experts))

@@ -13,7 +13,7 @@ from pathlib import Path
 from limbeck.errors import ArtifactError, UsageError
 from limbeck.execution.memory import format_bytes
 from limbeck.experts.buffer import ABOUT, Buffer, ExpertTrajectories, buffers_in, structure_of
-from limbeck.experts.options import ExpertOptions
+from limbeck.experts.options import ExpertOptions, extent
 from limbeck.experts.training import Training, missing
 from limbeck.files import folder_lock
 
@@ -108,11 +108,11 @@ def _absent(buffer: Buffer, training: Training, options: ExpertOptions, command:
     left = count * epochs - sum(there)
     cost = f"about {_duration(training.seconds(left))} on {training.network.device} if one at a time"
     size = format_bytes(training.bytes(count))
-    asked = f"{count} experts x {epochs} epochs of {training.network.name} on {training.real.spec.name}"
+    asked = f"{extent(count, epochs)} of {training.network.name} on {training.real.spec.name}"
     advice = f"Train them: {command} ({cost}; {size} on disk), or have the run do it: --set source.train=true"
     whole = sum(found >= epochs for found in there)
     if not any(there):
-        return UsageError(f"there are no {asked}{_nearest(buffer)}. {advice}")
+        return UsageError(f"there are not yet {asked}{_nearest(buffer)}. {advice}")
     fewer = (
         f" Or ask for what is there: --set source.experts={whole}"
         if whole and there[:whole] == [epochs] * whole

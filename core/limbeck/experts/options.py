@@ -53,3 +53,9 @@ class ExpertOptions(ExpertTraining):
         """Return how they are trained alone."""
         settings = {name: getattr(self, name) for name in ExpertTraining.model_fields}
         return ExpertTraining.model_validate(settings)
+
+
+def extent(experts: int, epochs: int, kind: str = "expert") -> str:
+    """Write how many experts of how many epochs: ``10 experts x 1 epoch``."""
+    counted = ((experts, kind), (epochs, "epoch"))
+    return " x ".join(f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counted)

@@ -41,7 +41,7 @@ def test_experts_are_trained_and_a_second_call_says_they_are_there(limbeck, buff
     assert f"training loss {first:.3g} -> {last:.3g}, " in lines[-1] and f"check {buffer.key}" in lines[-1]
     files = [buffer.file(expert).read_bytes() for expert in (0, 1)]
     status, out, _ = limbeck(*train("--experts", 2, "--epochs", 3))
-    assert status == 0 and out == f"all 2 experts x 3 epochs are there already: {buffer.folder}\n"
+    assert status == 0 and out == f"all of 2 experts x 3 epochs are there already: {buffer.folder}\n"
     status, out, _ = limbeck(*train("--experts", 3, "--epochs", 3))
     assert "going on: 6 of 9 epochs are there" in out
     assert [buffer.file(expert).read_bytes() for expert in (0, 1)] == files and buffer.experts() == [0, 1, 2]
@@ -51,7 +51,7 @@ def test_experts_are_trained_and_a_second_call_says_they_are_there(limbeck, buff
 def test_settings_are_the_method_s_with_those_typed_over_them(limbeck, buffers):
     small = ("--method", "mtt", "--profile", "small", "--experts", 1, "--epochs", 1, "--set", "source.lr=0.02")
     status, out, _ = limbeck(*train(*small, "--set", "source.images=30", "--set", "source.sharpness=0.01"))
-    assert status == 0 and "1 flat experts x 1 epoch of convnet-d1-w4-in on 30 of 200 images of digits" in out
+    assert status == 0 and "1 flat expert x 1 epoch of convnet-d1-w4-in on 30 of 200 images of digits" in out
     (buffer,) = buffers()
     settings = buffer.made_of["training"]
     assert settings["augmentation"]["name"] == "dsa" and settings["lr"] == 0.02 and settings["sharpness"] == 0.01
@@ -88,10 +88,10 @@ def test_a_run_without_experts_says_what_to_type_and_that_makes_it_run(limbeck, 
         "source.images=50",
     )
     status, err = refused(*run(*more))
-    assert status == 2 and "there are no 1 experts x 2 epochs of convnet-d1-w4 on digits. Train them: " in err
+    assert status == 2 and "there are not yet 1 expert x 2 epochs of convnet-d1-w4 on digits. Train them: " in err
     typed = err.partition("Train them: ")[2].partition(" (about ")[0]
     assert "--seed 5" in typed and "source.images=50" in typed and "matcher" not in typed
-    status, out, err = limbeck(*shlex.split(typed)[1:])
+    status, _, err = limbeck(*shlex.split(typed)[1:])
     assert status == 0, err
     status, _, err = limbeck(*run(*more))
     assert status == 0, err
@@ -201,7 +201,9 @@ def test_without_a_cache_a_folder_must_be_named(limbeck, refused, monkeypatch, t
     assert "there is no cache" in refused("experts", "list")[1]
     assert limbeck(*train("--experts", 1, "--epochs", 1, "--set", "source.path=mine"))[0] == 0
     assert Buffer.load(tmp_path / "mine").experts() == [0]
-    assert limbeck(*train("--experts", 1, "--epochs", 1, "--set", "source.path=mine"))[1].startswith("all 1 experts")
+    assert limbeck(*train("--experts", 1, "--epochs", 1, "--set", "source.path=mine"))[1].startswith(
+        "all of 1 expert x 1 epoch are"
+    )
 
 
 @pytest.mark.slow

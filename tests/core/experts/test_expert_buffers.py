@@ -97,7 +97,7 @@ def test_one_epoch_is_read_without_the_others(filled, kept, monkeypatch):
 def test_where_there_is_none_one_line_says_what_to_type_and_what_it_costs(make, tmp_path, monkeypatch):
     monkeypatch.setattr(module.Training, "seconds", lambda self, epochs: 100.0 * epochs)
     text = refused(make(), asked(experts=20, epochs=50), tmp_path, command="limbeck experts train --method mtt")
-    assert text.startswith("there are no 20 experts x 50 epochs of convnet-d1-w4-bn on tiny.")
+    assert text.startswith("there are not yet 20 experts x 50 epochs of convnet-d1-w4-bn on tiny.")
     assert "Train them: limbeck experts train --method mtt (about 28 h on cpu if one at a time; " in text
     assert re.search(r"; \d+\.\d [KM]iB on disk\)", text) and "--set source.train=true" in text
     assert not (tmp_path / "experts").exists()
