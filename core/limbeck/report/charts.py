@@ -83,12 +83,14 @@ def rate_curve_svg(rows: Sequence[Mapping[str, float]]) -> str:
 def _against_steps(rows: Sequence[Mapping[str, float]], key: str, name: str) -> str:
     steps, values, seconds = (np.array([row[each] for row in rows]) for each in ("step", key, "seconds"))
     with drawing():
-        figure, axes = new_axes(280, left=58, top=44, right=18, bottom=42)
+        figure, axes = new_axes(280, left=84, top=44, right=18, bottom=42)
         _curve(axes, steps, values)
         if values.min() > 0 and values.max() >= 100 * values.min():
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(numticks=8))
             axes.yaxis.set_minor_formatter(NullFormatter())
+        else:
+            axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_formatter(FuncFormatter(_short))
         axes.xaxis.set_major_formatter(FuncFormatter(_short))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))

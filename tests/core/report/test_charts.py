@@ -55,6 +55,14 @@ def test_rate_of_students_says_where_it_went():
     assert "Learning rate against steps: 0.01 at step 0, 0.03 at step 2" in svg
 
 
+@pytest.mark.parametrize("ends", [(0.0091, 0.0251), (1.1e-6, 9.3e-6), (1e-5, 9.5), (0.00123, 0.00124)])
+def test_numbers_of_rates_leave_room_for_their_name(ends):
+    rates = [ends[0] + (ends[1] - ends[0]) * k / 9 for k in range(10)]
+    svg = rate_curve_svg([{**row, "syn_lr": rate} for row, rate in zip(rows(range(10)), rates, strict=True)])
+    (name,) = (text for text in ElementTree.fromstring(svg).iter("text") if text.text == "learning rate")
+    assert float(name.get("x") or re.search(r"translate\(([-\d.]+)", name.get("transform"))[1]) > 9
+
+
 def test_seconds_stand_where_they_were_reached():
     logged_in_lots = rows([3, 2, 1, 1, 0.5, 0.5], [1, 1, 2, 2, 3, 3])
     assert "seconds" in texts(loss_curve_svg(logged_in_lots))
