@@ -1,6 +1,7 @@
 """How far the truncated gradient of trajectory matching is from the exact one, on Fashion-MNIST and real experts.
 
     python benchmarks/studies/trajectory_gradients.py --data-root DATA --buffer FOLDER
+    python benchmarks/studies/trajectory_gradients.py --print
 
 FOLDER is a buffer of convnet-d3-w32-in (``limbeck experts list`` shows it, and the study of trajectories leaves one in
 its cache). Ten real images, one a class, without augmentation; students of N updates at rate alpha go from an expert's
@@ -12,6 +13,7 @@ over the exact one. A minute on a core.
 from __future__ import annotations
 
 import argparse
+import csv
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -79,12 +81,32 @@ def one_a_class(real: RealData) -> tuple[Tensor, Tensor]:
     return real.take(first), labels
 
 
+def table() -> str:
+    """Return cosines and distances as Markdown: a line for each number of updates, a column for each rate."""
+    rows = list(csv.DictReader(RESULTS.open()))
+    lines = [
+        "| start | N | " + " | ".join(f"α = {rate:g}" for rate in RATES) + " |",
+        "|---|---" + "|---" * len(RATES) + "|",
+    ]
+    for start, updates in product(STARTS, UPDATES):
+        same = [row for row in rows if (row["start"], row["updates"]) == (str(start), str(updates))]
+        cells = [f"{float(row['cosine']):.3f}, {float(row['distance']):.2f}" for row in same]
+        lines.append("| " + " | ".join([str(start), str(updates), *cells]) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Measure all students, and keep and print their rows."""
+    """Measure all students, and keep their rows; or print what there is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-root", type=Path, required=True)
-    parser.add_argument("--buffer", type=Path, required=True)
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--buffer", type=Path)
+    parser.add_argument("--print", action="store_true", help="print cosines and distances as a table")
     args = parser.parse_args()
+    if args.print:
+        print(table())
+        return
+    if args.buffer is None:
+        parser.error("--buffer FOLDER names the experts")
     data = load_dataset("fashion_mnist", data_root=args.data_root)
     network = build_network("convnet-d3-w32-in", data.spec, torch.device("cpu"))
     buffer = Buffer.load(args.buffer)
@@ -104,7 +126,7 @@ def main() -> None:
             "rate_ratio": f"{short_at_rate / at_rate:.4f}",
         }
         keep(RESULTS, row, SAME_RUN)
-        print(row, flush=True)
+    print(table())
 
 
 if __name__ == "__main__":
