@@ -53,7 +53,7 @@ USAGE = {
     ),
     "no experts": (
         ["--set", "source.train=false"],
-        ["no 2 experts x 3 epochs", "limbeck experts train --method mtt", "on disk", "source.train=true"],
+        ["2 experts x 3 epochs", "limbeck experts train --method mtt", "on disk", "source.train=true"],
     ),
 }
 
