@@ -93,7 +93,8 @@ def experts_seconds(path: Path) -> float:
 def configured(name: str, ipc: int, seed: int, args: argparse.Namespace) -> RunConfig:
     """Return a run of the table."""
     study = STUDIES[name]
-    seconds = args.seconds if study.has_experts else round(args.seconds + experts_seconds(args.results), 1)
+    taken = args.experts_seconds or (0 if study.has_experts else experts_seconds(args.results))
+    seconds = args.seconds if study.has_experts else round(args.seconds + taken, 1)
     own = {"ipc": ipc, "seed": seed, "budget": {"seconds": seconds}, "evaluation": {"networks": args.networks}}
     changed = assignments([pair for pair in args.set if study.has_experts or not pair.startswith(EXPERTS_OWN)])
     asked = merge(merge(merge(ALL, study.settings), own), changed)
@@ -206,6 +207,7 @@ def main() -> None:
     parser.add_argument("--ipc", type=int, nargs="*", default=[1, 10])
     parser.add_argument("--seeds", type=int, nargs="*", help="in place of those of the table")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each run with experts")
+    parser.add_argument("--experts-seconds", type=float, help="what they took, where several were trained at once")
     parser.add_argument("--networks", type=int, default=5)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of 'limbeck distill'")
     parser.add_argument("--results", type=Path, default=RESULTS, help="another table")

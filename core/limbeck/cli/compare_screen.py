@@ -25,7 +25,7 @@ GAP = 2
 
 LEGEND = (
     "acc.: mean ± population standard deviation over the n networks of all seeds",
-    "LRS: label-robust score; time: making a set (+ learning features for it)",
+    "LRS: label-robust score; time: making a set (+ training networks for it)",
     "+MiB: memory that took; KiB: the set; table.csv and compare.html hold more",
 )
 

@@ -111,10 +111,10 @@ class Screen:
         self.console.print(f"warning: {text}")
 
     def learning(self, finished: int, epochs: int) -> None:
-        """Follow a network that a selector trains."""
-        text = f"learning features: epoch {finished} of {epochs}"
+        """Follow networks that a selector or a network source trains."""
+        text = f"training networks: epoch {finished} of {epochs}"
         if self._bar is None:
-            self._bar = self._bars.add_task("learning features", total=epochs, news="")
+            self._bar = self._bars.add_task("training networks", total=epochs, news="")
         self._bars.update(self._bar, completed=finished, news=f"epoch {finished}/{epochs}")
         self._say(text, last=False)
         if finished == epochs:

@@ -175,7 +175,7 @@ def test_without_a_terminal_there_are_plain_lines(shown, monkeypatch):
 
 def test_a_network_that_gives_features_is_followed(shown, monkeypatch):
     monkeypatch.setattr(screen_module, "PLAIN_SECONDS", 0)
-    for terminal, expected in ((False, ["epoch 1 of 2", "epoch 2 of 2"]), (True, ["learning features", "1/2"])):
+    for terminal, expected in ((False, ["epoch 1 of 2", "epoch 2 of 2"]), (True, ["training networks", "1/2"])):
         screen, text = shown(terminal)
         screen._bars.live.auto_refresh = False
         with screen:
