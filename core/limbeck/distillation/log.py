@@ -15,6 +15,9 @@ from limbeck.files import append, content_key, write_atomic
 
 NAME = "log.jsonl"
 
+SLACK = 1e-3
+"""By which a rate may be out of its range, which is no more than rounding at its ends."""
+
 
 class LossLog:
     """The losses of a run: collected on the device, checked and written in lots.
@@ -69,7 +72,7 @@ class LossLog:
         if not images_finite:
             raise DivergenceError(f"the images stopped being finite by step {first + len(losses) - 1}. {hint}")
         for offset, rate in enumerate(rates):
-            if not SYN_LR[0] <= rate <= SYN_LR[1]:
+            if not SYN_LR[0] * (1 - SLACK) <= rate <= SYN_LR[1] * (1 + SLACK):
                 raise DivergenceError(
                     f"the students' learning rate syn_lr left its range from {SYN_LR[0]:g} to {SYN_LR[1]:g} at step "
                     f"{first + offset}: it became {rate:.3g}. Lower optimiser.lr_lr or optimiser.lr_img."

@@ -110,8 +110,7 @@ class SyntheticParameters:
     def student_lr(self) -> Tensor:
         """Return the learning rate of students, a scalar whose gradient moves its logarithm.
 
-        A step of SGD on log a with the gradient (dL/da) / a is, to first order, the step on a with dL/da that papers
-        give rates for, and a never reaches zero.
+        With SGD, ``lr_lr`` is the rate that papers give for a itself; see ``move``.
 
         Raises:
             UsageError: the run has none.
@@ -132,9 +131,18 @@ class SyntheticParameters:
         return rate
 
     def move(self) -> None:
-        """Apply the gradients left on everything learned, then clear them."""
+        """Apply the gradients left on everything learned, then clear them.
+
+        A step d of log a, found with the gradient (dL/da) / a, stands for the papers' step of a to a (1 + d). Upwards
+        it is that one; downwards it is its mirror, a / (1 + |d|), which never reaches zero.
+        """
+        before = None if self.log_lr is None else self.log_lr.detach().clone()
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
+        if self.log_lr is not None and before is not None:
+            with torch.no_grad():
+                moved = self.log_lr - before
+                self.log_lr.copy_(before + moved.sign() * moved.abs().log1p())
         if self._section.clamp:
             with torch.no_grad():
                 images = self.images

@@ -40,6 +40,10 @@ class Term:
     weight: float = 1.0
     is_own_update: bool = True
 
+    def state(self, step: StepContext) -> State:
+        """Return the weights that a step looks through; none where the matcher chooses for itself."""
+        return self.source.state(step) if self.engine.needs_state else {}
+
     def at(self, step: int) -> StepContext:
         """Return where this term's networks stand at a step of the run."""
         outer = self.source.num_outer

@@ -146,7 +146,7 @@ class Loop:
     def _moved(self, terms: Sequence[Term]) -> list[Tensor]:
         """Move the synthetic set by some terms together, in one update or group by group, and return their losses."""
         parts = self.parts
-        looks = [(term, term.at(self.step), term.source.state(term.at(self.step))) for term in terms]
+        looks = [(term, term.at(self.step), term.state(term.at(self.step))) for term in terms]
         batches, groups = parts.batches(), parts.parameters.groups
         joint = parts.config.optimiser.order == "joint"
         losses: list[Tensor] = []
@@ -163,18 +163,15 @@ class Loop:
         """Do a piece of a step; out of memory halves the chunk and repeats all of it with the same random numbers."""
         parts = self.parts
         before = parts.generators.state_dict()
-        buffers = [{name: state[name].clone() for name in parts.network.buffer_names} for state in states]
+        names = parts.network.buffer_names
+        buffers = [{name: state[name].clone() for name in names if name in state} for state in states]
         while True:
             try:
                 return work()
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                if parts.plan.chunks.synthetic == 1:
-                    raise LimbeckError(
-                        f"memory does not suffice at step {self.step}, even for one image a pass. Lower "
-                        f"data.batch_real, source.batch_train or the network's width.{self._saved_hint()}"
-                    ) from error
+                self._require_smaller_passes(error)
             parts.use(parts.plan.halved(self.step))
             if self.folder is not None:
                 parts.plan.save(self.folder)
@@ -183,6 +180,23 @@ class Loop:
             for state, kept in zip(states, buffers, strict=True):
                 for name, value in kept.items():
                     state[name].copy_(value)
+
+    def _require_smaller_passes(self, error: RuntimeError) -> None:
+        """Give up where passes cannot be cut further, or where that saves nothing.
+
+        Raises:
+            LimbeckError: says what to lower or to leave out.
+        """
+        refusal = next((term.engine.refusal for term in self.parts.terms if term.engine.refusal), "")
+        advice = f"at step {self.step}. Leave out {refusal}."
+        if not refusal:
+            if self.parts.plan.chunks.synthetic > 1:
+                return
+            advice = (
+                f"at step {self.step}, even for one image a pass. Lower data.batch_real, source.batch_train, "
+                "matcher.batch_syn or the network's width."
+            )
+        raise LimbeckError(f"memory does not suffice {advice}{self._saved_hint()}") from error
 
     def _finished(self) -> bool:
         limit = self.parts.config.budget.seconds

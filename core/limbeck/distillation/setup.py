@@ -74,8 +74,8 @@ def set_up(
     parameters = SyntheticParameters(*start, num_groups=data.train.num_groups, spec=data.spec, section=config.optimiser)
     plan = plan or first_plan(config, network, device)
     terms = [
-        _term(section, source, _matcher_context(source, generators, parameters, formation, network), plan)
-        for section, source in zip(sections, sources, strict=True)
+        _term(section, source, _matcher_context(place, source, generators, parameters, formation, network), plan)
+        for place, (section, source) in enumerate(zip(sections, sources, strict=True))
     ]
     made.append(Parts(config, data, network, terms, formation, projector, augmentation, parameters, generators, plan))
     return made[0]
@@ -88,20 +88,21 @@ def _source(section: TermSection, context: SourceContext) -> NetworkSource:
 
 
 def _matcher_context(
+    place: int,
     source: NetworkSource,
     generators: Generators,
     parameters: SyntheticParameters,
     formation: Formation,
     network: FunctionalNetwork,
 ) -> MatcherContext:
-    """Return what a matcher may know that looks through the networks of ``source``."""
+    """Return what the matcher of the term at ``place`` may know, which looks through the networks of ``source``."""
     formed, _ = formation.formed(parameters.normalised, parameters.group, "match")
     return MatcherContext(
         network,
         network.num_classes,
         len(parameters.groups),
         generators.match,
-        seed=generators.seed,
+        seed=derive_seed(generators.seed, "term", place) if place else generators.seed,
         num_images=len(formed),
         trajectories=source.trajectories,
     )

@@ -35,7 +35,10 @@ def fit_to_memory(parts: Parts) -> None:
     budget = parts.plan.memory
     if budget is None:
         return
-    budget -= parts.parameters.bytes_to_come()
+    for term in parts.terms:
+        if term.engine.refusal:
+            raise LimbeckError(f"--memory cuts passes, which saves nothing here. Leave out {term.engine.refusal}.")
+    budget -= parts.parameters.bytes_to_come() + sum(term.source.bytes_to_come() for term in parts.terms)
     most = max(parts.config.data.batch_real * len(parts.parameters.groups), len(parts.parameters.images))
 
     def work(chunk: int) -> None:
@@ -62,7 +65,9 @@ def _too_small(network: FunctionalNetwork, growth: int, budget: int) -> LimbeckE
             f"network '{network.name}' has batch norm, whose statistics need all images in one pass; that {takes} "
             "data.batch_real or source.batch_train, or use instance norm (-in)."
         )
-    return LimbeckError(f"a step {takes} data.batch_real, source.batch_train or the width of '{network.name}'.")
+    return LimbeckError(
+        f"a step {takes} data.batch_real, source.batch_train, matcher.batch_syn or the width of '{network.name}'."
+    )
 
 
 def estimate(parts: Parts) -> Estimate:
@@ -89,9 +94,8 @@ def _trial(parts: Parts, *, advance: bool = False) -> None:
     before = parts.generators.state_dict()
     kept = [(term, _copied(term.source.state_dict()), _copied(term.matcher.state_dict())) for term in parts.terms]
     for term in parts.terms:
-        step = term.at(0)
-        state = term.source.state(step)
-        term.accumulate(parts.batches(), state, step, parts.parameters.groups)
+        step = replace(term.at(0), is_trial=True)
+        term.accumulate(parts.batches(), term.state(step), step, parts.parameters.groups)
         if advance:
             term.source.advance(step)
     for term, source, matcher in kept:

@@ -207,12 +207,16 @@ class ExpertTrajectories:
         network: of their structure.
         experts: how many are used.
         epochs: of each.
+
+    Attributes:
+        bytes_to_come: what they will take of the device's memory as they are read.
     """
 
     def __init__(self, buffer: Buffer, network: FunctionalNetwork, experts: int, epochs: int) -> None:
         self.buffer, self.network, self.experts, self.epochs = buffer, network, experts, epochs
         size = experts * (epochs + 1) * network.num_parameters * network.dtype.itemsize
         self._stays = network.device.type != "cpu" and size <= KEPT
+        self.bytes_to_come = size if self._stays else 0
         self._there: dict[tuple[int, int], tuple[Tensor, State]] = {}
 
     def weights(self, expert: int, epoch: int) -> Tensor:

@@ -35,12 +35,14 @@ class StepContext:
         outer: step within this network, from 0.
         num_outer: steps each network serves.
         step: flat counter of updates of the synthetic set, from 0.
+        is_trial: whether it is only measured what the step costs, and its gradients are thrown away.
     """
 
     iteration: int
     outer: int
     num_outer: int
     step: int
+    is_trial: bool = False
 
 
 class Trajectories(Protocol):
@@ -215,7 +217,17 @@ class Engine(ABC):
     Args:
         network: the structure that is looked through.
         chunks: images a pass.
+
+    Attributes:
+        needs_state: whether it looks through the weights that the network source gives for a step.
     """
+
+    needs_state: ClassVar[bool] = True
+
+    @property
+    def refusal(self) -> str:
+        """What can be left out where smaller passes save nothing; empty where they do."""
+        return ""
 
     def __init__(self, network: FunctionalNetwork, chunks: Chunks) -> None:
         self.network, self.chunks = network, chunks

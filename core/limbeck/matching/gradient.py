@@ -27,6 +27,7 @@ from limbeck.matching.weight_gradients import (
     Gradients,
     Inputs,
     WeightGradients,
+    joined,
     leaf_inputs,
     load_forward_rules,
     pull_back,
@@ -95,7 +96,7 @@ class GradientEngine(Engine):
             images, labels = (torch.cat(parts) for parts in zip(*synthetic, strict=True))
             return self._match(batches, state, step, groups, (images, labels))
         losses: list[Tensor] = []
-        for members in _stacks(((group, *batches.synthetic(group)) for group in groups), self._most_together(state)):
+        for members in _stacks(((group, *batches.synthetic(group)) for group in groups), self._most_together()):
             names = [group for group, _, _ in members]
             if len(members) == 1:
                 losses.append(self._match(batches, state, step, names, members[0][1:]))
@@ -130,11 +131,10 @@ class GradientEngine(Engine):
         loss, direction = self._distance(syn, real, step)
         forward = self.chunks.second_pass == "forward_mode"
         if forward:
-            self.weights.require_forward_mode(state)
+            self.weights.require_forward_mode()
         second = self.weights.forward_mode if forward else self.weights.double_backward
-        pieces = [second(state, leaf_inputs(images[part], labels[part]), total, direction) for part in parts]
-        label_pieces = [piece[1] for piece in pieces if piece[1] is not None]
-        return loss, (torch.cat([p[0] for p in pieces]), torch.cat(label_pieces) if label_pieces else None)
+        found = joined(second(state, leaf_inputs(images[part], labels[part]), total, direction) for part in parts)
+        return loss, (found.images, found.labels)
 
     def _match(
         self, batches: Batches, state: State, step: StepContext, groups: Sequence[int], synthetic: Inputs
@@ -164,7 +164,7 @@ class GradientEngine(Engine):
     def _real_gradients(self, batches: Batches, state: State, groups: Sequence[int]) -> list[Gradients]:
         """Return each group's real gradient, groups of equal size together as far as the plan allows."""
         found: list[Gradients] = []
-        for members in _stacks(((group, *batches.real(group)) for group in groups), self._most_together(state)):
+        for members in _stacks(((group, *batches.real(group)) for group in groups), self._most_together()):
             if len(members) == 1:
                 found.append(self._mean_of_real(state, *members[0][1:]))
                 continue
@@ -198,9 +198,9 @@ class GradientEngine(Engine):
         own, adversary = self.matcher.parameters().values(), self.matcher.adversary().values()
         return distance.detach(), pull_gradients(distance, leaves, own, adversary)
 
-    def _most_together(self, state: State) -> int:
+    def _most_together(self) -> int:
         together = self.chunks.together
-        if together == 1 or self.chunks.second_pass == "forward_mode" or not self.weights.stacks(state):
+        if together == 1 or self.chunks.second_pass == "forward_mode" or not self.weights.stacks():
             return 1
         return together
 

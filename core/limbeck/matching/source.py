@@ -81,6 +81,10 @@ class NetworkSource(Component, ABC):
     def state(self, step: StepContext) -> State:
         """Return the weights this step looks through."""
 
+    def bytes_to_come(self) -> int:
+        """Return what it will keep on the device beyond what it has kept since ``prepare``; nothing by default."""
+        return 0
+
     def teachers(self) -> Iterator[State]:
         """Return networks trained on real images, one after the other; none unless overridden.
 

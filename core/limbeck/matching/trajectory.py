@@ -101,6 +101,11 @@ class TrajectoryMatcher(Matcher):
         Raises:
             UsageError: there are none, or the set has fewer images than an update takes.
         """
+        if self.relabels() and context.network.couples_samples:
+            raise UsageError(
+                f"labels by experts need the statistics of '{context.network.name}' 's batch norm, which experts' "
+                "weights do not hold. Leave out matcher.teacher_labels, or use instance norm (-in)."
+            )
         if context.trajectories is None:
             raise UsageError(f"matcher '{self.name}' follows experts, and its source has none. Type source=experts.")
         asked, there = self.options.batch_syn, context.num_images
@@ -167,6 +172,8 @@ class TrajectoryMatcher(Matcher):
 class TrajectoryEngine(Engine):
     """Gradients of the trajectory loss with respect to images, labels and the students' learning rate."""
 
+    needs_state: ClassVar[bool] = False
+
     def __init__(self, matcher: TrajectoryMatcher, network: FunctionalNetwork, chunks: Chunks) -> None:
         super().__init__(network, chunks)
         self.matcher = matcher
@@ -182,20 +189,30 @@ class TrajectoryEngine(Engine):
         way, rate = (start - target).square().sum(), batches.syn_lr()
         if options.gradient == "unrolled":
             loss = (self._unroll(minibatches, start, rate) - target).square().sum() / way
-            if self._counts(loss):
+            if self._counts(loss, step):
                 torch.autograd.backward(loss)
-            return loss.detach()
+            return self._told(loss.detach())
         weights = self._walk(minibatches, start, rate.detach())
         left = weights[-1] - target
         loss = left.square().sum() / way
-        if self._counts(loss):
+        if self._counts(loss, step):
             self._back(minibatches, weights, 2 * left / way, rate)
-        return loss
+        return self._told(loss)
 
-    def _counts(self, loss: Tensor) -> bool:
+    @property
+    def refusal(self) -> str:
+        """An unroll keeps all updates of a student, whatever a pass holds."""
+        return "matcher.gradient=unrolled" if self.matcher.options.gradient == "unrolled" else ""
+
+    def _counts(self, loss: Tensor, step: StepContext) -> bool:
         """Whether a step with this loss moves anything; only a threshold makes the host wait for it."""
         threshold: float | None = self.matcher.options.threshold
-        return threshold is None or float(loss.detach()) <= threshold
+        return threshold is None or step.is_trial or float(loss.detach()) <= threshold
+
+    def _told(self, loss: Tensor) -> Tensor:
+        """Return the loss as it is logged: the threshold for a student that got lost, in a step that moved nothing."""
+        threshold: float | None = self.matcher.options.threshold
+        return loss if threshold is None else loss.nan_to_num(nan=threshold, posinf=threshold)
 
     def _walk(self, minibatches: Sequence[Minibatch], start: Tensor, rate: Tensor) -> list[Tensor]:
         """Return the student's weights before its first update and after each, N + 1 vectors [P]."""
@@ -233,23 +250,23 @@ class TrajectoryEngine(Engine):
     def _gradient(self, weights: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return the gradient [P] of the mean cross-entropy, a chunk of the images at a time."""
         state, total = self.network.unflatten(weights), len(images)
-        parts = self._parts(total, self.chunks.real)
-        shares = (self.gradients.of_batch(state, images[part], labels[part], total) for part in parts)
-        return torch.stack([self.network.flatten(share) for share in shares]).sum(0)
+        found = torch.zeros_like(weights)
+        for part in self._parts(total, self.chunks.real):
+            found += self.network.flatten(self.gradients.of_batch(state, images[part], labels[part], total))
+        return found
 
     def _second(self, weights: Tensor, images: Tensor, labels: Tensor, along: Tensor, onward: bool) -> Slope:
         """Return <g, along> of images and its derivatives, a chunk at a time; at the weights only if ``onward``."""
         state, direction = self.network.unflatten(weights), self.network.unflatten(along)
         total, way = len(images), self.chunks.second_pass
         if way == "forward_mode":
-            self.gradients.require_forward_mode(state)
-        is_forward = way == "forward_mode" or (way == "auto" and self.gradients.has_rules(state))
-        second = self.gradients.forward_slope if is_forward else self.gradients.double_backward_slope
-        found = [
-            second(state, leaf_inputs(images[part], labels[part]), total, direction, weights=onward)
-            for part in self._parts(total, self.chunks.synthetic)
-        ]
-        return joined(found)
+            self.gradients.require_forward_mode()
+        is_forward = way == "forward_mode" or (way == "auto" and self.gradients.has_rules())
+        second = self.gradients.forward_mode if is_forward else self.gradients.double_backward
+        parts = self._parts(total, self.chunks.synthetic)
+        return joined(
+            second(state, leaf_inputs(images[part], labels[part]), total, direction, weights=onward) for part in parts
+        )
 
     def _parts(self, total: int, size: int) -> list[slice]:
         """Cut a batch into passes of much the same size; never where its samples depend on each other."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -27,8 +27,6 @@ from limbeck.seeding import generator
 Gradients = dict[str, Tensor]
 Inputs = tuple[Tensor, Tensor]
 """Images [m, ch, h, w] and labels, class ids [m] or probabilities [m, C]."""
-SecondPass = Callable[[Inputs, Gradients], tuple[Tensor, Tensor | None]]
-"""A way from stacked inputs [G, m, ...] and directions [G, ...] to gradients at the inputs."""
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, total: int) -> Tensor:
@@ -118,92 +116,81 @@ class WeightGradients:
         found: Gradients = vmap(grad(loss), in_dims=(None, 0, 0))(weights, images, labels)
         return found
 
-    def stacks(self, state: State) -> bool:
+    def stacks(self) -> bool:
         """Say whether ``of_groups`` can be trusted for this structure, by trying it once on two images.
 
         Some layers have no batched rule, and torch 2.15 returns a wrong second derivative for its layer norm.
         """
-        return self._agrees("stacks", state, lambda inputs, own: pull_back(self.of_groups(state, *inputs), own, inputs))
 
-    def has_rules(self, state: State) -> bool:
+        def agrees(state: State, images: Tensor, labels: Tensor, along: Gradients) -> bool:
+            inputs = leaf_inputs(images[:, None], labels[:, None])
+            both = {name: torch.stack([value, -value]) for name, value in along.items()}
+            pulled, _ = pull_back(self.of_groups(state, *inputs), both, inputs)
+            ones = [leaf_inputs(images[place : place + 1], labels[place : place + 1]) for place in (0, 1)]
+            alone = [self.double_backward(state, one, 1, along).images for one in ones]
+            return _close(pulled, torch.stack([alone[0], -alone[1]]))
+
+        return self._tried("stacks", agrees)
+
+    def has_rules(self) -> bool:
         """Say whether forward mode goes by the rules for layers, which is the fastest way, by trying it once."""
+        return self._tried("rules", partial(self._agrees, self._by_rules))
 
-        def by_rules(inputs: Inputs, own: Gradients) -> tuple[Tensor, Tensor | None]:
-            return self._one_by_one(inputs, own, lambda *one: self._slope_by_rules(state, *one).images)
-
-        return self._agrees("rules", state, by_rules)
-
-    def forwards(self, state: State) -> bool:
+    def forwards(self) -> bool:
         """Say whether ``forward_mode`` can be trusted for this structure, by trying it once on two images.
 
         Torch 2.15 returns a wrong derivative for its layer norm and has none for its softmax.
         """
+        return self._tried("forwards", partial(self._agrees, self.forward_mode))
 
-        def forward(inputs: Inputs, own: Gradients) -> tuple[Tensor, Tensor | None]:
-            return self._one_by_one(inputs, own, lambda *one: self.forward_mode(state, *one)[0])
-
-        return self._agrees("forwards", state, forward)
-
-    def _one_by_one(
-        self, inputs: Inputs, own: Gradients, second: Callable[[Inputs, int, Gradients], Tensor]
-    ) -> tuple[Tensor, None]:
-        """Return what ``second`` finds at the image of each group, with the group's own direction."""
-        groups = [(leaf_inputs(image, label), place) for place, (image, label) in enumerate(zip(*inputs, strict=True))]
-        found = [second(one, 1, {name: v[place] for name, v in own.items()}) for one, place in groups]
-        return torch.stack(found), None
-
-    def require_forward_mode(self, state: State) -> None:
+    def require_forward_mode(self) -> None:
         """Refuse forward mode for a structure with which it cannot be trusted.
 
         Raises:
             UsageError: says what to leave out.
         """
-        if not self.forwards(state):
+        if not self.forwards():
             raise UsageError(
                 f"network '{self.network.name}' has layers that this version of PyTorch differentiates wrongly, or not "
                 "at all, in forward mode. Leave out execution.second_pass=forward_mode."
             )
 
-    def _agrees(self, way: str, state: State, second: SecondPass) -> bool:
-        """Try ``second`` once on two groups of one image against double backward, image by image."""
+    def _tried(self, way: str, agrees: Callable[[State, Tensor, Tensor, Gradients], bool]) -> bool:
+        """Try a way once, always with the same weights and images, so that every part of a run decides alike."""
         if way not in self._trials:
             try:
-                self._trials[way] = self._try(state, second)
-            except (RuntimeError, NotImplementedError):
-                self._trials[way] = False
+                with torch.backends.cudnn.flags(allow_tf32=False):
+                    self._trials[way] = agrees(*self._trial())
+            except Exception as error:
+                if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+                    raise
+                self._trials[way] = False  # whatever a layer made of it, double backward will do
         return self._trials[way]
 
-    def _try(self, state: State, second: SecondPass) -> bool:
+    def _trial(self) -> tuple[State, Tensor, Tensor, Gradients]:
+        """Return weights, two images, their labels and a direction, the same whenever they are asked for."""
         draw = generator(0, "trial", device=self.network.device)
-        device, dtype = self.network.device, self.network.dtype
+        state = self.network.initial(draw)
+        images = state[self.names[0]].new_empty((2, *self.network.shape)).normal_(generator=draw)
+        along = {name: torch.empty_like(state[name]).normal_(generator=draw) for name in self.names}
+        return state, images, torch.zeros(2, dtype=torch.int64, device=images.device), along
 
-        def normal(*shape: int) -> Tensor:
-            return torch.randn(shape, generator=draw, device=device, dtype=dtype)
-
-        images = normal(2, 1, *self.network.shape)
-        labels = torch.zeros(2, 1, dtype=torch.int64, device=device)
-        direction = {name: normal(2, *state[name].shape) for name in self.names}
-        pulled, _ = second(leaf_inputs(images, labels), direction)
-        for index, image in enumerate(images):
-            own = {name: value[index] for name, value in direction.items()}
-            alone, _ = self.double_backward(state, leaf_inputs(image, labels[index]), 1, own)
-            if not torch.allclose(pulled[index], alone, rtol=1e-2, atol=1e-3 * float(alone.abs().max())):
-                return False
-        return True
+    def _agrees(
+        self, second: Callable[..., Slope], state: State, images: Tensor, labels: Tensor, along: Gradients
+    ) -> bool:
+        """Compare a second pass with double backward, at images and at weights."""
+        found, expected = (
+            way(state, leaf_inputs(images, labels), 2, along, weights=True) for way in (second, self.double_backward)
+        )
+        flat = (torch.cat([each.weights[name].reshape(-1) for name in self.names]) for each in (found, expected))
+        return _close(*flat) and _close(found.images, expected.images)
 
     def forward_mode(
-        self, state: State, inputs: Inputs, total: int, direction: Gradients
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return d<g, v>/d(images, soft labels) by forward mode and one reverse pass."""
-        found = self.forward_slope(state, inputs, total, direction)
-        return found.images, found.labels
-
-    def forward_slope(
         self, state: State, inputs: Inputs, total: int, direction: Gradients, *, weights: bool = False
     ) -> Slope:
         """Return <g, v> and its derivatives by forward mode and one reverse pass; at the weights too if asked."""
-        if self.has_rules(state):
-            return self._slope_by_rules(state, inputs, total, direction, weights)
+        if self.has_rules():
+            return self._by_rules(state, inputs, total, direction, weights=weights)
         leaves = self._leaves(state, weights)
         with forward_ad.dual_level():
             duals = {
@@ -214,8 +201,8 @@ class WeightGradients:
             value = forward_ad.unpack_dual(loss).tangent  # type: ignore[no-untyped-call]
         return _slope(value.detach(), [value], None, inputs, leaves if weights else {})
 
-    def _slope_by_rules(
-        self, state: State, inputs: Inputs, total: int, direction: Gradients, weights: bool = False
+    def _by_rules(
+        self, state: State, inputs: Inputs, total: int, direction: Gradients, *, weights: bool = False
     ) -> Slope:
         leaves, (images, labels) = self._leaves(state, weights), inputs
         forward = partial(self.network, {**state, **leaves}, train=self._is_training, dropout="off")
@@ -224,12 +211,6 @@ class WeightGradients:
         return _slope(value.detach(), [value], None, inputs, leaves if weights else {})
 
     def double_backward(
-        self, state: State, inputs: Inputs, total: int, direction: Gradients
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return d<g, v>/d(images, soft labels) by differentiating the gradient's graph."""
-        return pull_back(self.of_batch(state, *inputs, total, create_graph=True), direction, inputs)
-
-    def double_backward_slope(
         self, state: State, inputs: Inputs, total: int, direction: Gradients, *, weights: bool = False
     ) -> Slope:
         """Return <g, v> and its derivatives by differentiating the gradient's graph; at the weights too if asked."""
@@ -259,17 +240,17 @@ def pull_back(found: Gradients, direction: Gradients, inputs: Inputs) -> tuple[T
     return _pair(torch.autograd.grad(list(found.values()), _wanted(inputs), vectors))
 
 
-def joined(found: Sequence[Slope]) -> Slope:
-    """Return the slope of a whole batch from those of its chunks, in order."""
-    if len(found) == 1:
-        return found[0]
-    labels = [each.labels for each in found if each.labels is not None]
-    return Slope(
-        torch.stack([each.value for each in found]).sum(),
-        torch.cat([each.images for each in found]),
-        torch.cat(labels) if labels else None,
-        {name: torch.stack([each.weights[name] for each in found]).sum(0) for name in found[0].weights},
-    )
+def joined(found: Iterable[Slope]) -> Slope:
+    """Return the slope of a whole batch from those of its chunks, in order; one chunk's weights are held at a time."""
+    values, images, labels = [], [], []
+    weights: Gradients = {}
+    for each in found:
+        values.append(each.value)
+        images.append(each.images)
+        labels += [] if each.labels is None else [each.labels]
+        for name, share in each.weights.items():
+            weights[name] = weights[name] + share if name in weights else share
+    return Slope(torch.stack(values).sum(), torch.cat(images), torch.cat(labels) if labels else None, weights)
 
 
 def _slope(
@@ -280,6 +261,10 @@ def _slope(
     found = torch.autograd.grad(outputs, asked, vectors, allow_unused=True, materialize_grads=True)
     images, labels = _pair(found[: len(wanted)])
     return Slope(value, images, labels, dict(zip(leaves, found[len(wanted) :], strict=True)))
+
+
+def _close(found: Tensor, expected: Tensor) -> bool:
+    return torch.allclose(found, expected, rtol=1e-2, atol=1e-3 * float(expected.abs().max()))
 
 
 def leaf_inputs(images: Tensor, labels: Tensor) -> Inputs:

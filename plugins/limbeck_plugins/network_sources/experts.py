@@ -16,12 +16,13 @@ continue a run. Matchers of the trajectory family choose for themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
-from limbeck.errors import UsageError
+from limbeck.errors import CheckpointError, UsageError
 from limbeck.experts import ExpertOptions, ExpertTrajectories, Training, find
 from limbeck.matching import NetworkSource, SourceContext, StepContext
 from limbeck.networks import State
@@ -66,6 +67,27 @@ class Experts(NetworkSource):
         draw, there = generator(self.context.generators.seed, "experts", step.iteration), self.trajectories
         expert = int(torch.randint(there.experts, (), generator=draw))
         return there.state(expert, int(torch.randint(there.epochs + 1, (), generator=draw)))
+
+    def bytes_to_come(self) -> int:
+        """Return what weights will take of a GPU, where they stay once they were read."""
+        return self.trajectories.bytes_to_come
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the buffer's key: a run goes on with the experts it began with."""
+        return {"buffer": torch.tensor(list(self.trajectories.buffer.key.encode()), dtype=torch.uint8)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Hold the experts that were found to those of the checkpoint.
+
+        Raises:
+            CheckpointError: they are others.
+        """
+        begun, found = bytes(state["buffer"].tolist()).decode(), self.trajectories.buffer
+        if begun != found.key:
+            raise CheckpointError(
+                f"this run follows the experts of buffer {begun}, but {found.folder} holds those of {found.key}. Put "
+                "the former back, or start a new run with another --out."
+            )
 
     def teachers(self) -> Iterator[State]:
         """Yield the weights and buffers of each expert after its last epoch that is used."""

@@ -63,9 +63,9 @@ def test_rules_give_what_double_backward_gives(network, labels):
     given = torch.tensor([0, 4, 2, 2])
     if labels == "soft":
         given = torch.rand(4, 5, generator=generator(1, "labels"), dtype=torch.float64)
-    assert gradients.has_rules(state)
-    found = gradients.forward_slope(state, leaf_inputs(images, given), 7, along, weights=True)
-    expected = gradients.double_backward_slope(state, leaf_inputs(images, given), 7, along, weights=True)
+    assert gradients.has_rules()
+    found = gradients.forward_mode(state, leaf_inputs(images, given), 7, along, weights=True)
+    expected = gradients.double_backward(state, leaf_inputs(images, given), 7, along, weights=True)
     torch.testing.assert_close(flat(found), flat(expected), rtol=1e-9, atol=1e-12)
 
 
@@ -74,8 +74,8 @@ def test_weights_that_do_not_move_have_no_direction():
     state, images, along = problem(network)
     gradients = WeightGradients(network, [name for name in network.parameter_names if name.endswith("weight")])
     given = torch.tensor([0, 4, 2, 2])
-    found = gradients.forward_slope(state, leaf_inputs(images, given), 4, along, weights=True)
-    expected = gradients.double_backward_slope(state, leaf_inputs(images, given), 4, along, weights=True)
+    found = gradients.forward_mode(state, leaf_inputs(images, given), 4, along, weights=True)
+    expected = gradients.double_backward(state, leaf_inputs(images, given), 4, along, weights=True)
     torch.testing.assert_close(flat(found), flat(expected), rtol=1e-9, atol=1e-12)
 
 
@@ -85,6 +85,10 @@ class Scaled(nn.Module):
     def __init__(self, how):
         super().__init__()
         self.how, self.scale, self.head = how, nn.Parameter(torch.ones(3, 4, 4)), nn.Linear(48, 5)
+
+    def draw(self, generator):
+        """Return the scale of a fresh network."""
+        return {"scale": torch.rand(3, 4, 4, generator=generator, dtype=self.scale.dtype)}
 
     def forward(self, images):
         """Return logits."""
@@ -106,4 +110,4 @@ def test_a_layer_without_a_rule_is_left_to_other_ways(how):
     images, along = torch.ones(2, 3, 4, 4, dtype=torch.float64), {n: torch.ones_like(v) for n, v in state.items()}
     with pytest.raises(NoRuleError):
         stacked_logits(lambda batch: network(state, batch, dropout="off"), images, state, along)
-    assert not WeightGradients(network, network.parameter_names).has_rules(state)
+    assert not WeightGradients(network, network.parameter_names).has_rules()

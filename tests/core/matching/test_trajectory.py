@@ -8,7 +8,9 @@ import torch
 from limbeck.config import OptimiserSection
 from limbeck.distillation.batches import StepBatches
 from limbeck.distillation.parameters import SyntheticParameters
+from limbeck.errors import UsageError
 from limbeck.matching import Chunks, MatcherContext, Segment, StepContext, TrajectoryMatcher
+from limbeck.networks import FunctionalNetwork
 from limbeck.seeding import Generators, generator
 from limbeck.synthetic import ProjectorContext
 from limbeck.testing.cases import SPEC, tiny_data, tiny_network
@@ -144,6 +146,17 @@ class Setting:
         return [loss, *found]
 
 
+class Flat(torch.nn.Linear):
+    """A classifier of flattened images."""
+
+    def __init__(self):
+        super().__init__(192, 3)
+
+    def forward(self, images):
+        """Return logits."""
+        return super().forward(images.flatten(1))
+
+
 class Taught(Along):
     """Students learn what the expert they aim at makes of the images."""
 
@@ -167,13 +180,62 @@ def test_augmented_and_recurring_images_get_the_gradient_of_the_whole_unroll(set
         close(found, expected)
 
 
-def test_the_logarithm_of_the_rate_moves_as_papers_move_the_rate():
+@pytest.mark.parametrize("slope", [-3000.0, -1.0, 1.0, 3000.0])
+def test_the_rate_moves_as_papers_move_it_and_never_reaches_zero(slope):
     case = Setting()
-    with torch.no_grad():
-        before = case.parameters.log_lr.exp()
-    case.step("exact")
-    rate = case.parameters.student_lr()
-    (7.0 * rate).backward()
-    first_order = -1e-9 * 7.0
-    moved = (case.parameters.log_lr - 1e-9 * case.parameters.log_lr.grad).exp() - before
-    torch.testing.assert_close(moved.item(), first_order, rtol=1e-5, atol=0)
+    parameters = case.parameters
+    parameters.make_optimiser(HardLabels(), Identity(), [])
+    before = float(parameters.syn_lr)
+    (slope * parameters.student_lr()).backward()
+    parameters.move()
+    published = before - 1e-5 * slope
+    mirrored = before**2 / (before + 1e-5 * slope)
+    expected = published if slope < 0 else mirrored
+    assert float(parameters.syn_lr) == pytest.approx(expected, rel=1e-9)
+    assert float(parameters.syn_lr) > 0
+
+
+class Lost(Along):
+    """Students whose first update is the last that is finite."""
+
+    def labels(self, images, labels, target):
+        return torch.full((len(labels), 3), float("nan"), dtype=torch.float64)
+
+
+def lost(threshold, *, is_trial=False):
+    """Return the loss of a student that gets lost, and whether anything would move."""
+    case = Setting()
+    generators = Generators(3)
+    batches = StepBatches(tiny_data(), case.parameters, case.formation, case.projector, None, 4, generators)
+    start = case.network.flatten(case.network.initial(generator(0, "expert"))).double()
+    matcher = Lost(Along.Options(steps=2, threshold=threshold))
+    matcher.prepare(MatcherContext(case.network, 3, 3, generator(0), 0, 9, OneExpert(start, start + 1)))
+    step = StepContext(0, 0, 1, 0, is_trial=is_trial)
+    loss = matcher.engine(case.network, WHOLE).accumulate(batches, {}, step, range(3))
+    return float(loss), case.parameters.images.grad is not None
+
+
+def test_a_lost_student_moves_nothing_and_is_logged_as_the_threshold():
+    assert lost(1.5) == (1.5, False)
+
+
+def test_without_a_threshold_a_lost_student_is_told():
+    loss, moves = lost(None)
+    assert loss != loss
+    assert moves
+
+
+def test_what_a_step_costs_is_measured_whatever_its_loss():
+    assert lost(1.5, is_trial=True)[1]
+
+
+def test_an_unroll_says_that_smaller_passes_save_nothing():
+    network = tiny_network(torch.float64)
+    for gradient, refusal in (("exact", ""), ("truncated", ""), ("unrolled", "matcher.gradient=unrolled")):
+        assert Along(Along.Options(gradient=gradient)).engine(network, WHOLE).refusal == refusal
+
+
+def test_experts_label_nothing_through_batch_norm():
+    network = FunctionalNetwork(torch.nn.Sequential(torch.nn.BatchNorm2d(3), Flat()), SPEC.shape, name="bn")
+    with pytest.raises(UsageError, match=r"batch norm.*instance norm"):
+        Taught().prepare(MatcherContext(network, 3, 3, generator(0), 0, 9, OneExpert(torch.ones(1))))
