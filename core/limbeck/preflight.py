@@ -191,6 +191,11 @@ def check_labels(config: RunConfig, recipe: Recipe) -> None:
     if projector.learns() and not learns_labels(config):
         compared = [spec.name for spec in _matchers(config)]
         who = f"matcher '{compared[0]}' compares images whatever their labels" if compared else "a selector learns none"
+        if config.matcher is not None and _matcher(config.matcher).uses_labels:
+            raise UsageError(
+                f"labels '{config.labels.name}' would never move: students learn the labels that matcher "
+                f"'{compared[0]}' gives them. Leave out labels={config.labels.name}, or matcher.teacher_labels."
+            )
         raise UsageError(
             f"labels '{config.labels.name}' would never move: {who}. Leave out labels={config.labels.name}, or match "
             "the gradients of labelled images: --method dsa."

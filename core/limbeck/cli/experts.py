@@ -261,7 +261,7 @@ def _train(config: RunConfig, options: ExpertOptions, data_root: Path | None, do
     with _prepared(config, options, data_root, download) as (training, buffer):
         screen = ExpertScreen(training, buffer, options.experts)
         epochs = training.how.epochs
-        if not missing(buffer, options.experts, epochs):
+        if not missing(buffer, options.experts, epochs, thorough=True):
             screen.console.print(f"all of {extent(options.experts, epochs)} are there already: {buffer.folder}")
             return
         screen.title(config.data.name, config.execution.executor.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -134,6 +134,7 @@ def plan(
         for ipc in dict.fromkeys(ipcs):
             asked = merge(settings, {"ipc": ipc, "seed": seed, "evaluation": {"baselines": False}})
             base = _configured(BASELINE, profile, asked)
+            _check_taken(named, profile, asked)
             configs = [_like(base, method, profile, asked, own_recipes) for method in named]
             for config in configs:
                 check_names(config, recipe_of(config))
@@ -145,7 +146,44 @@ def plan(
     return Comparison((*entries.values(), Entry(WHOLE, 0, first.seed, _measuring(first.config, (WHOLE,)))), own_recipes)
 
 
+PARTS = {"source": "network_sources", "matcher": "matchers"}
+"""Sections of one component whose options, given without a name, concern the methods that have such a one."""
+
+
+def _concerning(method: str, profile: str | None, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings without options that the method's own network source or matcher does not have."""
+    found = dict(asked)
+    where = {key: asked[key] for key in ("data", "ipc", "network") if key in asked}
+    for section in PARTS:
+        if not isinstance(asked.get(section), Mapping) or "name" in asked[section]:
+            continue
+        spec = getattr(configure(method, None, profile, where), section)
+        known = [] if spec is None else registry().load(PARTS[section], spec.name)[0].Options.model_fields
+        found[section] = {key: value for key, value in asked[section].items() if key in known}
+        if not found[section]:
+            del found[section]
+    return found
+
+
+def _check_taken(methods: Iterable[str], profile: str | None, asked: Mapping[str, Any]) -> None:
+    """Refuse an option of a network source or a matcher that none of the methods has.
+
+    Raises:
+        UsageError: names it.
+    """
+    taken = [_concerning(method, profile, asked) for method in methods]
+    for section in PARTS:
+        given = asked.get(section, {})
+        for key in given if isinstance(given, Mapping) else ():
+            if not any(key in found.get(section, {}) for found in taken):
+                raise UsageError(
+                    f"none of the methods compared has an option '{section}.{key}'. 'limbeck show' explains the "
+                    f"{PARTS[section].replace('_', ' ')} of each."
+                )
+
+
 def _configured(method: str, profile: str | None, asked: Mapping[str, Any]) -> RunConfig:
+    asked = _concerning(method, profile, asked)
     config = configure(method, None, profile, asked)
     if config.matcher is None:
         projector: LabelProjector = registry().create("label_projectors", config.labels.model_dump())

@@ -219,8 +219,11 @@ class Loop:
             self.report(Progress(self.step, self.total, mean, self.seconds, self._fraction(), changes, rate))
 
     def _hint(self) -> str:
-        lr = self.parts.config.optimiser.lr_img
-        return f"Lower the learning rate, for example --set optimiser.lr_img={lr / 10:g}.{self._saved_hint()}"
+        section = self.parts.config.optimiser
+        lower = f"--set optimiser.lr_img={section.lr_img / 10:g}"
+        if section.lr_lr is not None:
+            lower += f", or that of students, --set optimiser.lr_lr={section.lr_lr / 10:g}"
+        return f"Lower the learning rate, for example {lower}.{self._saved_hint()}"
 
     def _saved_hint(self) -> str:
         return "" if self._kept is None else f" The checkpoint after {self._kept} steps is kept."

@@ -15,7 +15,7 @@ from limbeck.config import flatten, names_in
 from limbeck.data import RealData
 from limbeck.errors import ArtifactError, LimbeckError, UsageError
 from limbeck.experts.options import ExpertTraining
-from limbeck.experts.records import Head, damaged, read_epoch, read_head
+from limbeck.experts.records import Head, damaged, read_epoch, read_head, read_record
 from limbeck.files import content_key, read_json, sha256, signed, write_json
 from limbeck.networks import FunctionalNetwork, State
 from limbeck.trained import revisions
@@ -186,6 +186,14 @@ class Buffer:
             found = self.head(expert)
             return 0 if found is None else found.epochs
         return 0
+
+    def is_whole(self, expert: int) -> bool:
+        """Say whether all of an expert's file is as it was written."""
+        try:
+            read_record(self.file(expert))
+        except (ArtifactError, FileNotFoundError):
+            return False
+        return True
 
     def experts(self) -> list[int]:
         """Return the numbers of the experts there are, damaged ones included."""

@@ -34,13 +34,16 @@ def check(buffer: Buffer) -> Iterator[Finding]:
     """Read every expert of a buffer, and yield what is wrong with it, or how it learned."""
     numbers = buffer.experts()
     if not numbers:
-        yield Finding(buffer.key, "no expert has finished an epoch", is_wrong=True)
-    for expert in numbers:
+        yield Finding(buffer.key, "no expert has finished an epoch yet")
+    for expert in range(max(numbers, default=-1) + 1):
         name = f"expert {expert}"
         try:
             head = buffer.head(expert)
             record = read_record(buffer.file(expert))
-        except (ArtifactError, FileNotFoundError) as error:
+        except FileNotFoundError:
+            yield Finding(name, "is missing; the same 'limbeck experts train' as before trains it", is_wrong=True)
+            continue
+        except ArtifactError as error:
             yield Finding(name, str(error), is_wrong=True)
             continue
         faults = [] if head is None else list(_faults(head, record))

@@ -208,9 +208,20 @@ class _Keeper:
             self._written = len(self.record.losses)
 
 
-def missing(buffer: Buffer, experts: int, epochs: int) -> list[int]:
-    """Return which of the first experts of a buffer lack epochs, or cannot be read."""
-    return [expert for expert in range(experts) if buffer.epochs_of(expert) < epochs]
+def missing(buffer: Buffer, experts: int, epochs: int, *, thorough: bool = False) -> list[int]:
+    """Return which of the first experts of a buffer lack epochs, or cannot be read.
+
+    Args:
+        buffer: the folder.
+        experts: how many there shall be.
+        epochs: of each.
+        thorough: whether all of their files is read and held to its checksums.
+    """
+    return [
+        expert
+        for expert in range(experts)
+        if buffer.epochs_of(expert) < epochs or (thorough and not buffer.is_whole(expert))
+    ]
 
 
 def train(
@@ -235,7 +246,7 @@ def train(
     """
     with folder_lock(buffer.folder, "name another with --set source.path=FOLDER"):
         buffer.save()
-        needed = missing(buffer, experts, training.how.epochs)
+        needed = missing(buffer, experts, training.how.epochs, thorough=True)
         jobs = [_job(training, buffer, expert) for expert in needed]
         executor.run(jobs, None, lambda index, _: on_expert(needed[index]))
 

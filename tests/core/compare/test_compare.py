@@ -269,6 +269,20 @@ def test_unknown_names_are_refused(planned, asked, named):
     assert named in str(refused.value)
 
 
+def test_options_of_a_source_concern_the_methods_that_have_it(planned):
+    asked = planned("dm", "mtt", "random", source={"experts": 2, "train": True}, matcher={"steps": 3})
+    found = {str(entry.method): entry.config for entry in asked.entries if entry.ipc}
+    assert found["mtt"].source.options()["experts"] == 2
+    assert found["mtt"].matcher.options()["steps"] == 3
+    assert "experts" not in found["dm"].source.options()
+    assert found["random"].source is None
+
+
+def test_an_option_of_a_source_that_no_method_has_is_refused(planned):
+    with pytest.raises(UsageError, match=r"none of the methods compared has an option 'source.expertz'"):
+        planned("dm", "mtt", source={"expertz": 2})
+
+
 @pytest.mark.parametrize("ipc", [0, -1])
 def test_an_ipc_out_of_range_is_refused(planned, ipc):
     with pytest.raises(UsageError, match="ipc"):
