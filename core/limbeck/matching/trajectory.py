@@ -214,20 +214,20 @@ class TrajectoryEngine(Engine):
         threshold: float | None = self.matcher.options.threshold
         return loss if threshold is None else loss.nan_to_num(nan=threshold, posinf=threshold)
 
-    def _walk(self, minibatches: Sequence[Minibatch], start: Tensor, rate: Tensor) -> list[Tensor]:
-        """Return the student's weights before its first update and after each, N + 1 vectors [P]."""
-        weights = [start]
-        for minibatch in minibatches:
+    def _walk(self, minibatches: Sequence[Minibatch], start: Tensor, rate: Tensor) -> Tensor:
+        """Return the student's weights before its first update and after each, [N + 1, P]."""
+        weights = start.new_empty(len(minibatches) + 1, len(start))
+        weights[0] = start
+        for place, minibatch in enumerate(minibatches):
             with torch.no_grad():
                 images, labels = minibatch()
-            weights.append(weights[-1] - rate * self._gradient(weights[-1], images, labels))
+            torch.sub(weights[place], rate * self._gradient(weights[place], images, labels), out=weights[place + 1])
         return weights
 
-    def _back(self, minibatches: Sequence[Minibatch], weights: list[Tensor], slope: Tensor, rate: Tensor) -> None:
+    def _back(self, minibatches: Sequence[Minibatch], weights: Tensor, slope: Tensor, rate: Tensor) -> None:
         """Go back over the updates from ``slope``, the loss's gradient [P] at the last weights."""
         is_exact, alpha, along = self.matcher.options.gradient == "exact", rate.detach(), []
         for place in reversed(range(len(minibatches))):
-            weights.pop()
             images, labels = minibatches[place]()
             onward = is_exact and place > 0
             found = self._second(weights[place], images.detach(), labels.detach(), slope, onward)
