@@ -32,7 +32,7 @@ USAGE = {
     ),
     "a rate of students for a matcher without any": (
         ["--matcher", "distribution"],
-        ["optimiser.syn_lr=0.02", "'distribution' trains none", "--set optimiser.syn_lr=null"],
+        ["optimiser.syn_lr=0.01", "'distribution' trains none", "--set optimiser.syn_lr=null"],
     ),
     "bounds of starts in falling order": (
         ["--set", "matcher.min_start=3"],

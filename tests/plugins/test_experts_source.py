@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from limbeck.errors import UsageError
+from limbeck.errors import CheckpointError, UsageError
 from limbeck.matching import SourceContext, StepContext
 from limbeck.networks import FunctionalNetwork
 from limbeck.plugins import registry
@@ -51,7 +51,13 @@ def test_every_step_draws_an_expert_and_an_epoch(tmp_path):
     again = source(tmp_path, train=False)
     assert seen(again, 60) == found and again.num_outer == 1
     assert seen(source(tmp_path, seed=1), 60) != found
-    assert again.state_dict() == {}
+    again.load_state_dict(again.state_dict())
+
+
+def test_a_run_goes_on_with_the_experts_it_began_with(tmp_path):
+    other = source(tmp_path / "other", lr=0.02)
+    with pytest.raises(CheckpointError, match=r"follows the experts of buffer .*Put the former back"):
+        source(tmp_path).load_state_dict(other.state_dict())
 
 
 def test_a_step_s_buffers_are_those_of_its_epoch(tmp_path):

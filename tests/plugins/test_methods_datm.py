@@ -130,7 +130,7 @@ def test_a_loss_above_the_threshold_moves_nothing(distilled, tmp_path):
     matcher = {**settings()["matcher"], "threshold": 1e-6}
     made, start = distilled(tmp_path, matcher=matcher, evaluation={"networks": 0})
     torch.testing.assert_close(made.images, start, rtol=0, atol=0)
-    assert made.recipe["learned_lr"] == pytest.approx(0.02, rel=1e-6)
+    assert made.recipe["learned_lr"] == pytest.approx(0.01, rel=1e-6)
 
 
 def test_another_source_is_refused_in_a_line(tmp_path):

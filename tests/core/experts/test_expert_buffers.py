@@ -293,7 +293,11 @@ def test_a_buffer_without_experts_and_a_damaged_one_are_found(make, tmp_path):
     buffer = training.buffer(tmp_path, None)
     buffer.save()
     (empty,) = check(buffer)
-    assert empty.is_wrong and "no expert" in empty.text
+    assert not empty.is_wrong and "no expert" in empty.text
+    training.run(buffer, 1)
+    hole, _ = check(buffer)
+    assert hole.is_wrong and "expert 0" in hole.subject and "missing" in hole.text
+    buffer.file(1).unlink()
     training.run(buffer, 0)
     content = bytearray(buffer.file(0).read_bytes())
     content[-1] ^= 1
