@@ -152,13 +152,7 @@ class NetworkPool:
         return self.real.subset(order.to(self.real.device))
 
     def _augmentation(self) -> Augmentation | None:
-        spec = self.training.augmentation
-        if spec is None:
-            return None
-        found = registry().create("augmentations", spec.model_dump())
-        if not isinstance(found, Augmentation):
-            raise UsageError(f"'{spec.name}' is no augmentation. 'limbeck list augmentations' shows all.")
-        return found.for_data(self.real.spec)
+        return augmentation_of(self.training.augmentation, self.real)
 
     def _key(self, index: int) -> str:
         network, training = self.network, self.training
@@ -205,6 +199,20 @@ class NetworkPool:
             with contextlib.suppress(LimbeckError):  # what was learned counts, not whether it could be kept
                 write_atomic(path, sealed(trained.key, tensors | {"seconds": torch.tensor(trained.seconds)}))
         return trained
+
+
+def augmentation_of(spec: Spec | None, real: RealData) -> Augmentation | None:
+    """Return the augmentation of a training by its name, fit for the images; None where none is named.
+
+    Raises:
+        UsageError: what is named is none.
+    """
+    if spec is None:
+        return None
+    found = registry().create("augmentations", spec.model_dump())
+    if not isinstance(found, Augmentation):
+        raise UsageError(f"'{spec.name}' is no augmentation. 'limbeck list augmentations' shows all.")
+    return found.for_data(real.spec)
 
 
 def revisions(components: Sequence[tuple[str, str]]) -> dict[str, str]:

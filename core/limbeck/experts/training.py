@@ -13,7 +13,7 @@ from torch import Tensor
 
 from limbeck.augment import Augmentation
 from limbeck.data import DataSpec, RealData
-from limbeck.errors import ArtifactError, DivergenceError, UsageError
+from limbeck.errors import ArtifactError, DivergenceError
 from limbeck.execution.device import threads_that_pay
 from limbeck.execution.executors import Executor, Job
 from limbeck.execution.plan import comfortable_chunk
@@ -22,8 +22,8 @@ from limbeck.experts.options import ExpertTraining
 from limbeck.experts.records import Record, read_record
 from limbeck.files import content_key, folder_lock
 from limbeck.networks import FunctionalNetwork, build_network
-from limbeck.plugins import registry
 from limbeck.seeding import derive_seed, generator
+from limbeck.trained import augmentation_of
 from limbeck.training import Budget, Epochs, FitResult, Progress, Steps, fit
 
 PREPROCESSING = "preprocessing."
@@ -173,13 +173,7 @@ class Training:
         return self.real.subset(order[: self.num_images].to(self.real.device))
 
     def _augmentation(self) -> Augmentation | None:
-        spec = self.how.augmentation
-        if spec is None:
-            return None
-        found = registry().create("augmentations", spec.model_dump())
-        if not isinstance(found, Augmentation):
-            raise UsageError(f"'{spec.name}' is no augmentation. 'limbeck list augmentations' shows all.")
-        return found.for_data(self.real.spec)
+        return augmentation_of(self.how.augmentation, self.real)
 
 
 class _Keeper:

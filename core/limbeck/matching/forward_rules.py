@@ -20,7 +20,7 @@ Gradients = Mapping[str, Tensor]
 aten = torch.ops.aten
 
 
-class NoRuleError(NotImplementedError):
+class NoRuleError(Exception):
     """A layer does what no rule here covers."""
 
 
