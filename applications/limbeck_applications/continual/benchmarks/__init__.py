@@ -1,0 +1,1 @@
+"""Streams that ship, made of real data sets."""

@@ -1,0 +1,1 @@
+"""Distilled memories for strategies of Avalanche, in its two worlds of benchmarks."""

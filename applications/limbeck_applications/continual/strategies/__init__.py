@@ -1,0 +1,1 @@
+"""Ways to learn a stream that ship, one file a strategy."""

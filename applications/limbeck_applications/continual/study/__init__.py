@@ -1,0 +1,1 @@
+"""Many cells of orders, seeds, strategies and memories, each learned once."""
