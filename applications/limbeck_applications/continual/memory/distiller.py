@@ -1,0 +1,203 @@
+"""Making pieces: one experience's images in, a synthetic set out, through the ordinary engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from limbeck.config import RunConfig, merge
+from limbeck.configure import configure
+from limbeck.data import DataSet, DataSpec, RealData
+from limbeck.distillation.checkpoint import NAME as CHECKPOINT
+from limbeck.errors import ArtifactError, CheckpointError, UsageError
+from limbeck.execution.plan import NAME as PLAN
+from limbeck.files import content_key, read_json, write_json
+from limbeck.options import Options
+from limbeck.plugins import registry
+from limbeck.runs import CONFIG, Finished, Listener, run
+from limbeck.synthetic import LabelProjector, SyntheticSet
+from limbeck.synthetic.sets import Storage
+from limbeck_applications.continual.memory.budget import image_bytes
+from limbeck_applications.continual.memory.piece import Piece
+
+RUN, PIECE = "run", "piece.json"
+
+
+class MemorySpec(Options):
+    """A memory, as users name it: a method, and how its images are kept."""
+
+    method: str = Field(description="registered method that makes the images; random and herding pick real ones")
+    ipc: int | None = Field(None, ge=1, description="images a class; as many as the budget holds when not given")
+    storage: Storage = Field("uint8", description="number format of the pixels kept")
+    profile: Literal["published", "small"] = Field("small", description="the method's settings")
+    seconds: float | None = Field(None, gt=0, description="time for distilling each experience")
+    steps: int | None = Field(None, ge=1, description="updates for each experience; the method's own when not given")
+    network: str | None = Field(None, description="network to look through; the one that learns when not given")
+    shrink: Literal["importance", "redistil"] = Field(
+        "importance", description="when the share of old classes falls: drop the least important, or distil again"
+    )
+    settings: dict[str, Any] = Field({}, description="further sections of the run, such as optimiser")
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        given = self.model_dump(exclude_defaults=True, exclude={"method", "settings", "seconds", "steps"})
+        parts = [self.method, *(str(value) for value in given.values())]
+        return " ".join(parts + (["..."] if self.settings else []))
+
+
+class Distiller:
+    """Makes pieces by one method.
+
+    Args:
+        spec: the method, and how its images are kept.
+        network: to look through where ``spec`` names none.
+        device: where to compute.
+        folder: keeps every piece under a name made of its settings and its real images, so that none is made twice and
+            one that was cut off goes on from its checkpoint. Without it nothing is written.
+        cache: for networks that do not depend on the piece alone, such as a selector's.
+
+    Raises:
+        UsageError: an unknown method, or settings that it does not take.
+    """
+
+    def __init__(
+        self,
+        spec: MemorySpec,
+        *,
+        network: str | None = None,
+        device: torch.device | str = "cpu",
+        folder: Path | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        self.spec, self.network, self.device = spec, spec.network or network, torch.device(device)
+        self.folder, self.cache = folder, cache
+
+    def config(self, data: str, ipc: int, seed: int) -> RunConfig:
+        """Return the run that makes a piece."""
+        spec = self.spec
+        asked: dict[str, Any] = {
+            "ipc": ipc,
+            "seed": seed,
+            "data": {"name": data},
+            "storage": spec.storage,
+            "evaluation": {"networks": 0},
+            "execution": {"device": str(self.device)},
+        }
+        if self.network:
+            asked["network"] = self.network
+        limits = {key: value for key in ("seconds", "steps") if (value := getattr(spec, key)) is not None}
+        found = configure(spec.method, None, spec.profile, merge(asked, spec.settings))
+        if limits and found.matcher is not None:
+            found = configure(spec.method, None, spec.profile, merge(merge(asked, spec.settings), {"budget": limits}))
+        return found
+
+    def cost(self, spec: DataSpec, classes: int) -> int:
+        """Return the bytes of one image with its label in a piece of ``classes`` classes."""
+        config = self.config(spec.name, 1, 0)
+        projector: LabelProjector = registry().create("label_projectors", config.labels.model_dump())
+        soft = classes if projector.learns() else 0
+        return image_bytes(spec, self.spec.storage, soft)
+
+    def distil(self, real: RealData, classes: Sequence[int], ipc: int, seed: int, experience: int = 0) -> Piece:
+        """Make a piece of one experience.
+
+        Args:
+            real: its training images; labels are the stream's.
+            classes: which of the stream's classes they are.
+            ipc: images a class.
+            seed: of the run.
+            experience: its number in the stream.
+
+        Raises:
+            UsageError: the method refuses these images or settings.
+            DivergenceError: the loss stopped being finite.
+        """
+        data = of_classes(real, classes)
+        config = self.config(data.spec.name, ipc, seed)
+        key = self.key(config, data.train.digest(), classes)
+        kept = self.load(key)
+        if kept is not None:
+            return replace(kept, experience=experience)
+        made = self._run(config, data, key).synthetic
+        seconds = made.provenance["seconds"] + float(made.provenance.get("features_seconds") or 0.0)
+        piece = self.ordered(Piece(made, tuple(classes), experience, seconds), real)
+        return self.save(piece, key)
+
+    def key(self, config: RunConfig, digest: str, classes: Sequence[int]) -> str:
+        """Return a short name that changes with every setting and image a piece depends on."""
+        budget = config.budget.model_dump(mode="json", exclude_none=True)
+        identity = [config.identity(), budget, digest, list(classes), self.device.type]
+        return f"{self.spec.method}-{content_key(identity)[:12]}"
+
+    def load(self, key: str) -> Piece | None:
+        """Return a stored piece, or None where there is none that can be read."""
+        if self.folder is None or not (self.folder / key / PIECE).exists():
+            return None
+        try:
+            stated = read_json(self.folder / key / PIECE)
+            made = SyntheticSet.load(self.folder / key)
+        except (ArtifactError, ValueError, OSError):
+            return None
+        return Piece(made, tuple(stated["classes"]), stated["experience"], stated["seconds"], key)
+
+    def save(self, piece: Piece, key: str) -> Piece:
+        """Store a piece; the file with its name is written last."""
+        if self.folder is None:
+            return piece
+        piece.made.save(self.folder / key)
+        write_json(
+            self.folder / key / PIECE,
+            {"classes": list(piece.classes), "experience": piece.experience, "seconds": piece.seconds},
+        )
+        return replace(piece, name=key)
+
+    def ordered(self, piece: Piece, real: RealData) -> Piece:
+        """Return the piece with the images of each class in the order of falling importance."""
+        return piece
+
+    def _run(self, config: RunConfig, data: DataSet, key: str) -> Finished:
+        quiet = Listener(warned=lambda text: None)
+        if self.folder is None:
+            return run(config, data, cache=self.cache, listener=quiet)
+        place = self.folder / key / RUN
+        try:
+            resume = (place / CONFIG).exists()
+            return run(config, data, folder=place, resume=resume, cache=self.cache, listener=quiet)
+        except CheckpointError:
+            for name in (CHECKPOINT, PLAN):
+                (place / name).unlink(missing_ok=True)
+            return run(config, data, folder=place, resume=True, cache=self.cache, listener=quiet)
+
+
+def of_classes(real: RealData, classes: Sequence[int]) -> DataSet:
+    """Return images of some classes as a data set of their own, classes numbered from 0; it has no test images.
+
+    Raises:
+        UsageError: a class without images.
+    """
+    names = real.spec.class_names
+    spec = replace(real.spec, num_classes=len(classes), class_names=tuple(names[c] for c in classes))
+    own = torch.full((real.spec.num_classes,), -1, device=real.device)
+    own[torch.tensor(classes, device=real.device)] = torch.arange(len(classes), device=real.device)
+    labels = own[real.labels]
+    for position, c in enumerate(classes):
+        if not bool((labels == position).any()):
+            raise UsageError(f"there is no image of class {c} ('{names[c]}') to distil.")
+    kept = (labels >= 0).nonzero().flatten()
+
+    def part(index: Tensor) -> RealData:
+        return RealData(real.images[index], labels[index], spec, device=real.device, dtype=real.dtype)
+
+    return DataSet(spec, part(kept), part(kept[:0]))
+
+
+def described(spec: Mapping[str, Any]) -> MemorySpec:
+    """Return a memory's description from plain values."""
+    return MemorySpec.model_validate(spec)

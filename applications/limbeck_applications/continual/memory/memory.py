@@ -1,0 +1,130 @@
+"""A distilled memory: pieces of past experiences within a budget of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from limbeck.data import DataSpec, RealData
+from limbeck.errors import UsageError
+from limbeck.files import format_bytes
+from limbeck.seeding import derive_seed
+from limbeck_applications.continual.memory.budget import Budget
+from limbeck_applications.continual.memory.distiller import Distiller
+from limbeck_applications.continual.memory.piece import Piece
+from limbeck_applications.continual.memory.shrink import keep_best, redistil
+from limbeck_applications.continual.strategy import Kept
+
+
+class DistilledMemory:
+    """What is kept of a stream so far.
+
+    Attributes:
+        pieces: one an experience, in order.
+        distilling: seconds spent on the experience that was added last.
+
+    Args:
+        distiller: makes the pieces.
+        budget: what may be kept.
+        seed: of the distillations.
+    """
+
+    def __init__(self, distiller: Distiller, budget: Budget, seed: int) -> None:
+        self.distiller, self.budget, self.seed = distiller, budget, seed
+        self.pieces: tuple[Piece, ...] = ()
+        self.distilling = 0.0
+
+    def add(self, real: RealData, classes: Sequence[int]) -> Piece:
+        """Distil an experience from its images alone, and make room for it.
+
+        Args:
+            real: its training images.
+            classes: their classes.
+
+        Returns:
+            The piece that was added.
+
+        Raises:
+            UsageError: the budget does not hold an image of each class, or not what travels with the images.
+        """
+        position = len(self.pieces)
+        share = self.budget.a_class(self.seen + len(classes))
+        old = tuple(self._fitted(piece, share, real.spec) for piece in self.pieces)
+        ipc = self.share_of(classes, share, real.spec)
+        piece = self.distiller.distil(real, classes, ipc, piece_seed(self.seed, position), position)
+        self._check_size(piece, share)
+        before = {piece.name or id(piece) for piece in self.pieces}
+        self.distilling = piece.seconds + sum(p.seconds for p in old if (p.name or id(p)) not in before)
+        self.pieces = (*old, piece)
+        return piece
+
+    def share_of(self, classes: Sequence[int], share: int, spec: DataSpec) -> int:
+        """Return how many images of each class ``share`` bytes a class hold, not more than were asked for.
+
+        Raises:
+            UsageError: not one, or fewer than were asked for.
+        """
+        cost, asked = self.distiller.cost(spec, len(classes)), self.distiller.spec.ipc
+        fits = share // cost
+        if fits < 1:
+            raise UsageError(
+                f"a class may take {format_bytes(share)}, but one {self.distiller.spec.storage} image of it takes "
+                f"{format_bytes(cost)}. Allow more, for example --images 10, or keep less a number: storage=uint8."
+            )
+        if asked is not None and asked > fits and self.budget.grows:
+            raise UsageError(
+                f"{asked} images a class kept as {self.distiller.spec.storage} take {format_bytes(asked * cost)}, but "
+                f"a class may take {format_bytes(share)}, which is {fits}. Drop ipc, or allow more with --images."
+            )
+        return min(fits, asked or fits)
+
+    @property
+    def seen(self) -> int:
+        """Classes so far; a class that came again in another domain counts again."""
+        return sum(len(piece.classes) for piece in self.pieces)
+
+    @property
+    def bytes(self) -> int:
+        """What is kept in all."""
+        return sum(piece.bytes for piece in self.pieces)
+
+    @property
+    def images(self) -> int:
+        """Stored images in all."""
+        return sum(len(piece.made) for piece in self.pieces)
+
+    def kept(self, spec: DataSpec) -> Kept:
+        """Return what networks are trained on; labels are probabilities as soon as one piece has them."""
+        formed = [piece.formed(spec) for piece in self.pieces]
+        soft = any(labels.ndim == 2 for _, labels in formed)
+        labels = [_soft(each, spec.num_classes) if soft else each for _, each in formed]
+        images = torch.cat([each for each, _ in formed])
+        return Kept(images, torch.cat(labels), self.bytes, self.images, self.distilling)
+
+    def _fitted(self, piece: Piece, share: int, spec: DataSpec) -> Piece:
+        """Return a piece that fits its share."""
+        ipc = self.share_of(piece.classes, share, spec)
+        if max(piece.counts) <= ipc:
+            return piece
+        if self.distiller.spec.shrink == "importance":
+            return keep_best(piece, ipc)
+        return redistil(piece, ipc, self.distiller, piece_seed(self.seed, piece.experience, ipc))
+
+    def _check_size(self, piece: Piece, share: int) -> None:
+        allowed = share * len(piece.classes)
+        if piece.bytes > allowed:
+            raise UsageError(
+                f"what '{self.distiller.spec.method}' keeps of {len(piece.classes)} classes takes "
+                f"{format_bytes(piece.bytes)} with all that travels with the images, but {format_bytes(allowed)} are "
+                "allowed. Choose a method without a stored label projector or formation weights, or allow more."
+            )
+
+
+def piece_seed(seed: int, *names: int) -> int:
+    """Return the seed of a piece's distillation, small enough to be read."""
+    return derive_seed(seed, "memory", *names) % 2**31
+
+
+def _soft(labels: torch.Tensor, num_classes: int) -> torch.Tensor:
+    return labels if labels.ndim == 2 else torch.nn.functional.one_hot(labels, num_classes).float()
