@@ -44,6 +44,21 @@ def register_commands(register: Register) -> None:
 @hookimpl
 def register_continual_benchmarks(register: Register) -> None:
     """Offer what ships: streams made of real data sets."""
+    for name, data, what in (
+        ("digits", "Digits", "8x8 handwritten digits; nothing to download"),
+        ("mnist", "MNIST", "handwritten digits"),
+        ("fashion_mnist", "FashionMNIST", "articles of clothing"),
+        ("cifar10", "CIFAR10", "photographs of 10 classes"),
+        ("cifar100", "CIFAR100", "photographs of 100 classes"),
+    ):
+        target = f"{HERE}.benchmarks.split:Split{data}"
+        register(f"split_{name}", target, summary=f"{what}, some classes in each experience; 5, or -10 after the name")
+    register(
+        "permuted_mnist",
+        f"{HERE}.benchmarks.permuted:PermutedMNIST",
+        summary="handwritten digits, their pixels in another order in each experience",
+        paper="arXiv:1312.6211",
+    )
 
 
 @hookimpl
