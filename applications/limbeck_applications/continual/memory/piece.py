@@ -55,12 +55,16 @@ class Piece:
             Normalised images [m, ch, h, w], and their labels as the stream numbers them: int64 [m], or probabilities
             [m, C] over all classes of the stream.
         """
+        images, stored = self.training_images()
+        return images, self.labels(spec.num_classes)[stored]
+
+    def training_images(self) -> tuple[Tensor, Tensor]:
+        """Return normalised images [m, ch, h, w] formed for training, and which stored one each is of, int64 [m]."""
         made = self.made
         recipe = Recipe.from_dict(made.recipe)
         prefix = f"{FORMATIONS}{recipe.formation['name']}."
         state = {k.removeprefix(prefix): v for k, v in made.component_state.items() if k.startswith(prefix)}
-        images, stored = training_images(recipe, made.spec, made.normalised(), made.group, state)
-        return images, self.labels(spec.num_classes)[stored]
+        return training_images(recipe, made.spec, made.normalised(), made.group, state)
 
     def labels(self, num_classes: int) -> Tensor:
         """Return the stored images' labels as the stream numbers them, int64 [n] or probabilities [n, num_classes]."""
