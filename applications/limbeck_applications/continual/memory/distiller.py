@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from limbeck.config import RunConfig, merge
 from limbeck.configure import configure
@@ -18,12 +18,15 @@ from limbeck.distillation.checkpoint import NAME as CHECKPOINT
 from limbeck.errors import ArtifactError, CheckpointError, UsageError
 from limbeck.execution.plan import NAME as PLAN
 from limbeck.files import content_key, read_json, write_json
+from limbeck.networks import build_network
 from limbeck.options import Options
 from limbeck.plugins import registry
 from limbeck.runs import CONFIG, Finished, Listener, run
+from limbeck.seeding import generator
 from limbeck.synthetic import LabelProjector, SyntheticSet
 from limbeck.synthetic.sets import Storage
 from limbeck_applications.continual.memory.budget import image_bytes
+from limbeck_applications.continual.memory.importance import by_importance
 from limbeck_applications.continual.memory.piece import Piece
 
 RUN, PIECE = "run", "piece.json"
@@ -127,8 +130,13 @@ class Distiller:
             return replace(kept, experience=experience)
         made = self._run(config, data, key).synthetic
         seconds = made.provenance["seconds"] + float(made.provenance.get("features_seconds") or 0.0)
-        piece = self.ordered(Piece(made, tuple(classes), experience, seconds), real)
-        return self.save(piece, key)
+        piece = Piece(made, tuple(classes), experience, seconds)
+        return self.save(piece if config.matcher is None else self.ordered(piece, real, config), key)
+
+    def stored(self, real: RealData, classes: Sequence[int], ipc: int, seed: int) -> bool:
+        """Whether the piece that ``distil`` would return is there already."""
+        data = of_classes(real, classes)
+        return self.load(self.key(self.config(data.spec.name, ipc, seed), data.train.digest(), classes)) is not None
 
     def key(self, config: RunConfig, digest: str, classes: Sequence[int]) -> str:
         """Return a short name that changes with every setting and image a piece depends on."""
@@ -158,9 +166,15 @@ class Distiller:
         )
         return replace(piece, name=key)
 
-    def ordered(self, piece: Piece, real: RealData) -> Piece:
-        """Return the piece with the images of each class in the order of falling importance."""
-        return piece
+    def ordered(self, piece: Piece, real: RealData, config: RunConfig) -> Piece:
+        """Return the piece with the images of each class in the order of falling importance; it counts as making it.
+
+        Not asked for real images that a selector picked: they stay in the order they were picked in.
+        """
+        started = time.perf_counter()
+        network = build_network(config.network, piece.made.spec, self.device)
+        rows = by_importance(piece, real, network, generator(config.seed, "importance", device=self.device))
+        return replace(piece.subset(rows), seconds=piece.seconds + time.perf_counter() - started)
 
     def _run(self, config: RunConfig, data: DataSet, key: str) -> Finished:
         quiet = Listener(warned=lambda text: None)
@@ -177,7 +191,7 @@ class Distiller:
 
 
 def of_classes(real: RealData, classes: Sequence[int]) -> DataSet:
-    """Return images of some classes as a data set of their own, classes numbered from 0; it has no test images.
+    """Return images of some classes as a data set of their own, classes numbered from 0; nothing is tested on it.
 
     Raises:
         UsageError: a class without images.
@@ -191,13 +205,5 @@ def of_classes(real: RealData, classes: Sequence[int]) -> DataSet:
         if not bool((labels == position).any()):
             raise UsageError(f"there is no image of class {c} ('{names[c]}') to distil.")
     kept = (labels >= 0).nonzero().flatten()
-
-    def part(index: Tensor) -> RealData:
-        return RealData(real.images[index], labels[index], spec, device=real.device, dtype=real.dtype)
-
-    return DataSet(spec, part(kept), part(kept[:0]))
-
-
-def described(spec: Mapping[str, Any]) -> MemorySpec:
-    """Return a memory's description from plain values."""
-    return MemorySpec.model_validate(spec)
+    held = RealData(real.images[kept], labels[kept], spec, device=real.device, dtype=real.dtype)
+    return DataSet(spec, held, held)

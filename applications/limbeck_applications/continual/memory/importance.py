@@ -69,7 +69,6 @@ def nested_order(piece: Piece, targets: list[Tensor], network: FunctionalNetwork
         As ``by_importance``.
     """
     images, stored = piece.training_images()
-    images = images.to(network.device)
     offsets = [_offsets(network, state, images, stored.to(network.device), piece, targets) for state in states]
     features = torch.cat(offsets, 1).cpu()
     found = []
@@ -124,6 +123,6 @@ def _offsets(
 
 
 def _embedded(network: FunctionalNetwork, state: State, images: Tensor) -> Tensor:
-    parts = torch.split(images.to(network.dtype), IMAGES_A_PASS)
+    parts = torch.split(images.to(network.device, network.dtype), IMAGES_A_PASS)
     found = [network.features(state, part, [EMBEDDING], train=False)[EMBEDDING] for part in parts]
     return torch.cat(found).double()
