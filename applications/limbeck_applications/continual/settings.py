@@ -21,7 +21,7 @@ class StreamTraining(Options):
 
 
 class Retraining(Options):
-    """How a fresh network learns from a memory alone: the numbers of arXiv:2110.04181's public code, with fewer epochs."""
+    """How a fresh network learns from a memory alone: as arXiv:2110.04181's public code does, with fewer epochs."""
 
     epochs: int = Field(300, ge=1, description="passes over the memory")
     lr: float = Field(0.01, gt=0, description="learning rate at the start")

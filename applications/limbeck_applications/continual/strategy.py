@@ -175,5 +175,10 @@ class FromMemory(Strategy):
     def run(self, stream: Stream, context: Context) -> Iterator[Row]:
         """Retrain after each experience, one network."""
         for position, memory in enumerate(context.memory):
-            seed = context.seed_of("retrain", position)
+            seed = retraining_seed(context.seed, position)
             yield from self.retrain([Retrained(stream, position, memory, seed)], context)
+
+
+def retraining_seed(seed: int, position: int) -> int:
+    """Return the seed of the network that a cell trains on its memory after an experience."""
+    return derive_seed(seed, "continual", "retrain", position)

@@ -87,7 +87,9 @@ class Rows:
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
         self._known: dict[str, dict[int, Row]] = {}
-        for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else ():
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        self._is_cut = not text.endswith("\n") and text != ""
+        for line in text.splitlines():
             try:
                 values = json.loads(line)
                 self._known.setdefault(values["key"], {})[values["experience"]] = Row.from_dict(values["row"])
@@ -103,7 +105,8 @@ class Rows:
         self._known.setdefault(cell.key, {})[position] = row
         where = {"strategy": cell.strategy, "memory": cell.memory, "order": cell.order, "seed": cell.seed}
         line = {"key": cell.key, **where, "experience": position, "row": row.to_dict()}
-        append(self.path, json.dumps(line) + "\n")
+        append(self.path, ("\n" if self._is_cut else "") + json.dumps(line) + "\n")
+        self._is_cut = False
 
     def complete(self, cells: Iterable[Cell], experiences: int) -> dict[Cell, list[Row]]:
         """Return each cell's rows from the first experience on, as far as none is missing."""
