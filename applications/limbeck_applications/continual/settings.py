@@ -29,7 +29,7 @@ class Retraining(Options):
     weight_decay: float = Field(5e-4, ge=0, description="L2 coefficient")
     batch_size: int = Field(256, ge=1, description="images of the memory in each update")
     milestone: int | None = Field(
-        None, ge=1, description="epoch after which lr is divided by 10, momentum lost; epochs // 2 + 1 when not given"
+        None, ge=1, description="epoch after which lr is divided by 10, momentum lost; (epochs + 3) // 2 when not given"
     )
     augmentation: Spec | None = Field(Spec(name="dsa"), description="of the memory's images; none when null")
     networks_a_call: int = Field(32, ge=1, description="networks of one experience that are trained in one call")

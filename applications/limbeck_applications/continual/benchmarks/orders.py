@@ -26,7 +26,7 @@ FIXED: dict[str, Callable[[int], list[int]]] = {
     "icarl": lambda classes: drawn(classes, ICARL_SEED),
     "distilled_replay": lambda classes: list(range(classes))[::-1],
 }
-"""One order each: as numbered; of seed 1993 (arXiv:1611.07725 and its followers); last class first (arXiv:2103.15851)."""
+"""One order each: as numbered; drawn from seed 1993 (arXiv:1611.07725); last class first (arXiv:2103.15851)."""
 
 
 def _known(value: Any) -> Any:

@@ -53,7 +53,7 @@ class DistilledGDumb(FromMemory):
 def trained(network: FunctionalNetwork, networks: Sequence[Retrained], spec: DataSpec, how: Retraining) -> FitResult:
     """Train fresh networks on their memories, all in one call."""
     soft = networks[0].memory.labels.ndim == 2
-    milestone = how.milestone or how.epochs // 2 + 1
+    milestone = how.milestone or (how.epochs + 3) // 2  # as of a loop over epochs - 1 that makes one pass more
     return fit(
         network,
         start=[each.seed for each in networks],

@@ -33,6 +33,7 @@ class StudySettings(Options):
     max_per_class: int | None = Field(None, ge=1, description="use at most this many training images a class")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1")
     executor: Spec = Field(Spec(name="serial"), description="how cells are run; never changes a row")
+    protocol: str = Field("", description="published settings it starts from, with which the page compares it")
 
     @field_validator("strategies", "memories", mode="before")
     @classmethod
