@@ -76,7 +76,7 @@ class AvalancheStrategy(Strategy):
         """
 
     def before(self, lesson: Lesson) -> None:
-        """Prepare an experience: set the size of a buffer to what may be kept, for example."""
+        """Prepare an experience; the global generators are lent and seeded."""
         return
 
     def logits(self, lesson: Lesson, images: Tensor) -> Tensor:
@@ -120,35 +120,6 @@ class AvalancheStrategy(Strategy):
         for images, labels in test.all(PREDICTED_AT_ONCE):
             right += (self.logits(lesson, images).argmax(1) == labels).sum()
         return int(right) / len(test)
-
-
-class KeepsImages(AvalancheStrategy):
-    """A strategy of Avalanche that keeps real images in a buffer with a ``max_size``, as uint8 with their labels."""
-
-    memory = "real"
-
-    def check(self, stream: Stream, context: Context) -> None:
-        """Refuse a budget that does not hold an image of each class; see the base class."""
-        lesson = Lesson(stream, context, None)
-        for lesson.position in range(len(stream)):
-            lesson.images(self.beside(stream))
-
-    def beside(self, stream: Stream) -> int:
-        """Return the bytes that are kept beside each image and its label."""
-        return 0
-
-    @abstractmethod
-    def policy(self, learner: Any) -> Any:
-        """Return the learner's storage policy."""
-
-    def before(self, lesson: Lesson) -> None:
-        """Let the buffer hold what may be kept after this experience."""
-        self.policy(lesson.learner).max_size = lesson.images(self.beside(lesson.stream))
-
-    def kept(self, lesson: Lesson) -> tuple[int, int]:
-        """Count the images that lie in the buffer; see the base class."""
-        images = len(self.policy(lesson.learner).buffer)
-        return images * (image_bytes(lesson.stream.spec) + self.beside(lesson.stream)), images
 
 
 class Limit:

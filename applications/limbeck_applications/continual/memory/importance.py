@@ -2,19 +2,20 @@
 
 A memory of fixed size loses images of old classes whenever new ones arrive. Images that were distilled together
 complement each other, and a part of them drawn by lot is worse than a set distilled for that size: He et al.,
-"Multisize Dataset Condensation" (arXiv:2403.06075), call it subset degradation, and judge a part of a set by how far its
-mean feature is from that of the real images. He, Xiao and Zhou, "You Only Condense Once" (arXiv:2310.14019), order images
-once, easy ones first, and keep as many of each class. The order here is that of herding: Rebuffi et al., "iCaRL"
-(arXiv:1611.07725), equation 4 and algorithm 4, where images that are dropped later come last too (algorithm 5).
+"Multisize Dataset Condensation" (arXiv:2403.06075), call it subset degradation, and judge a part of a set by how far
+its mean feature is from that of the real images. He, Xiao and Zhou, "You Only Condense Once" (arXiv:2310.14019), order
+images once, easy ones first, and keep as many of each class. The order here is that of herding: Rebuffi et al., "iCaRL"
+(arXiv:1611.07725), equation 4 and algorithm 4, by which images are also dropped from the end (algorithm 5). Public
+codes he-y/Multisize-Dataset-Condensation and he-y/you-only-condense-once (no licence file) were read for how parts are
+judged.
 
 The same: the image taken next is the one that brings the mean feature of those taken nearest to the mean feature of the
-real class, and as many are kept of each class. Public codes he-y/Multisize-Dataset-Condensation and
-he-y/you-only-condense-once (no licence file) were read for how parts are judged.
+real class, and as many are kept of each class.
 
-Different: candidates are synthetic images and the mean is that of the real ones of the experience, the last time that
-they are there to be asked. Features are those of several networks with random weights side by side, each scaled so that
-real images lie at distance 1 from their class on average; nothing is trained, so that the order costs next to nothing. A
-stored image that forms several training images counts with the mean of their features.
+Different: candidates are synthetic images, and the mean is that of the real ones of the experience, at the last time
+that they are there to be asked. Features are those of several networks with random weights side by side, each scaled so
+that real images lie at distance 1 from the mean of their class, in the square mean; nothing is trained, so that the
+order costs next to nothing. A stored image that forms several training images counts with the mean of their features.
 """
 
 from __future__ import annotations
@@ -78,21 +79,22 @@ def nested_order(piece: Piece, targets: list[Tensor], network: FunctionalNetwork
     return torch.cat(found)
 
 
-def herded(offsets: Tensor) -> Tensor:
+def herded(offsets: Tensor, count: int | None = None) -> Tensor:
     """Return rows in an order that keeps the mean of those taken nearest to zero, each step by itself.
 
     With sum S of the k rows taken, the next is the one that makes |S + row| least. The first of equal ones is taken.
 
     Args:
         offsets: features of the candidates less the mean they should have, [n, d].
+        count: how many rows are wanted at most; all by default.
 
     Returns:
-        All rows, int64 [n].
+        Rows in order, int64 [min(n, count)].
     """
     squares = offsets.square().sum(1)
     total = torch.zeros_like(offsets[0]) if len(offsets) else offsets.sum(0)
     order = []
-    for _ in range(len(offsets)):
+    for _ in range(len(offsets) if count is None else min(count, len(offsets))):
         row = int((squares + 2 * (offsets @ total)).argmin())
         order.append(row)
         total = total + offsets[row]

@@ -1,0 +1,43 @@
+"""Joint training: after each experience a network learns all images so far from the beginning; a ceiling, no rival.
+
+Paper: Caruana: Multitask Learning (1997), as continual learning uses it for an upper bound.
+Code: ContinualAI/avalanche, ``Cumulative`` (MIT), which trains it.
+The same: all images so far are there, in the passes that any other strategy makes over an experience.
+Differs: the network returns to its first weights before each experience, so that each row is what training on all data so
+far gives, and not what one network gives that has seen the first classes most often. Nothing bounds what is kept: the
+bytes of a row are those of all images so far.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from limbeck_applications.continual.bridge.library import avalanche
+from limbeck_applications.continual.bridge.strategy import AvalancheStrategy, Lesson, fresh_network, keywords
+from limbeck_applications.continual.memory.budget import image_bytes
+from limbeck_applications.continual.strategy import Context
+from limbeck_applications.continual.stream import Stream
+
+
+class Joint(AvalancheStrategy):
+    """Learn all images so far from the first weights, after each experience."""
+
+    memory = "real"
+
+    def build(self, model: nn.Module, optimiser: Any, criterion: Any, stream: Stream, context: Context) -> Any:
+        """Return Avalanche's ``Cumulative``; see the base class."""
+        return avalanche().training.Cumulative(
+            model=model, optimizer=optimiser, criterion=criterion, **keywords(stream, context)
+        )
+
+    def before(self, lesson: Lesson) -> None:
+        """Return to the first weights, and forget the momentum."""
+        lesson.learner.model.load_state_dict(fresh_network(lesson.stream, lesson.context).state_dict())
+        lesson.learner.optimizer.state.clear()
+
+    def kept(self, lesson: Lesson) -> tuple[int, int]:
+        """Count every training image so far; see the base class."""
+        images = sum(len(each.train) for each in lesson.stream.experiences[: lesson.position + 1])
+        return images * image_bytes(lesson.stream.spec), images
