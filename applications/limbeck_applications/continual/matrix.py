@@ -84,9 +84,7 @@ class AccuracyMatrix:
     def forgetting(self) -> float | None:
         """``F`` in [-1, 1], from the best value before the last experience; None after one experience."""
         earlier = self.rows[:-1]
-        return _mean_or_none(
-            _greatest([row[i] for row in earlier]) - self.rows[-1][i] for i in range(self.learned - 1)
-        )
+        return _mean_or_none(_greatest([row[i] for row in earlier]) - self.rows[-1][i] for i in range(self.learned - 1))
 
     @property
     def avalanche_forgetting(self) -> float | None:

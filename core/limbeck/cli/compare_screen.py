@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,19 +124,30 @@ class CompareScreen(Audience):
 
 def drawn(found: Table, width: int) -> Drawn:
     """Draw a table with one line a row, without the columns that ``width`` letters do not hold."""
-    columns = {name: values for name, values in _columns(found).items() if any(values)}
-    for name in SPARED:
-        if _width(columns) > width:
-            columns.pop(name, None)
+    return fitted(_columns(found), width, SPARED)
+
+
+def fitted(columns: Mapping[str, list[str]], width: int, spared: Sequence[str]) -> Drawn:
+    """Draw columns, the first of words and the others of numbers.
+
+    Args:
+        columns: texts by heading; those without any text are left out.
+        width: letters a line may have.
+        spared: columns that are left out where there is not enough room, the least needed first.
+    """
+    shown = {name: values for name, values in columns.items() if any(values)}
+    for name in spared:
+        if _width(shown) > width:
+            shown.pop(name, None)
     result = Drawn(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False)
-    for name in columns:
-        result.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
-    for values in zip(*columns.values(), strict=True):
+    for number, name in enumerate(shown):
+        result.add_column(name, justify="right" if number else "left", no_wrap=True)
+    for values in zip(*shown.values(), strict=True):
         result.add_row(*map(Text, values))
     return result
 
 
-def _width(columns: dict[str, list[str]]) -> int:
+def _width(columns: Mapping[str, list[str]]) -> int:
     return sum(max(map(cell_len, [name, *values])) + GAP for name, values in columns.items()) - GAP
 
 

@@ -65,7 +65,7 @@ def seconds_svg(points: Mapping[str, tuple[float, float, float]], best: str) -> 
         axes.set_xscale("log")
         axes.margins(x=0.1, y=0.1)
         low, high = axes.get_ylim()
-        places = _apart([(100 * points[name][1] - low) / (high - low) for name in names], GAP / (height - 50))
+        places = apart([(100 * points[name][1] - low) / (high - low) for name in names], GAP / (height - 50))
         across = axes.get_yaxis_transform()
         for k, (name, place) in enumerate(zip(names, places, strict=True)):
             point = (points[name][0], 100 * points[name][1])
@@ -83,8 +83,8 @@ def seconds_svg(points: Mapping[str, tuple[float, float, float]], best: str) -> 
         return svg(figure, f"Accuracy against seconds: {', '.join(said)}", names)
 
 
-def _apart(places: Sequence[float], gap: float) -> list[float]:
-    """Move rising places in [0, 1] up where they are too near each other, and down where they would leave the top."""
+def apart(places: Sequence[float], gap: float) -> list[float]:
+    """Move rising places in [0, 1] up where they are less than ``gap`` apart, and down where they would leave the top."""
     moved: list[float] = []
     for place in places:
         moved.append(max(place, moved[-1] + gap) if moved else place)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import limbeck
 from limbeck.report.figures import FILTERS
+
+HERE = "limbeck.report"
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,17 @@ class Script:
     digest: str
 
 
-def fill(template: str, *, script: str | None = None, **values: Any) -> str:
+def fill(template: str, *, script: str | None = None, package: str = HERE, **values: Any) -> str:
     """Return a page: a template that extends ``base.html.j2``, filled; every text in ``values`` is escaped.
 
     Args:
-        template: its file in ``templates``.
-        script: a JavaScript file there, put into the page; no other script can run in it.
+        template: its file in the folder ``templates`` of the package.
+        script: a JavaScript file in ours, put into the page; no other script can run in it.
+        package: whose template it is; what it includes or extends may be its own or ours.
         **values: what the template uses.
     """
     environment = Environment(
-        loader=PackageLoader("limbeck.report"),
+        loader=ChoiceLoader([PackageLoader(each) for each in dict.fromkeys((package, HERE))]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -49,6 +52,6 @@ def fill(template: str, *, script: str | None = None, **values: Any) -> str:
 
 
 def _script(name: str) -> Script:
-    text = (resources.files("limbeck.report") / "templates" / name).read_text(encoding="utf-8")
+    text = (resources.files(HERE) / "templates" / name).read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return Script(Markup(text), f"sha256-{digest}")

@@ -23,6 +23,7 @@ from limbeck_applications.continual.strategy import FromMemory, Kept, Row
 from limbeck_applications.continual.stream import Stream
 from limbeck_applications.continual.study.asked import StudySettings
 from limbeck_applications.continual.study.cell import HERE
+from limbeck_applications.continual.study.kept import save_outcome
 from limbeck_applications.continual.study.plan import Part, Plan, plan
 from limbeck_applications.continual.study.rows import Cell, Outcome, Rows
 
@@ -122,14 +123,13 @@ class _Study:
         self.executor: Executor = registry().create("executors", self.plan.settings.executor.model_dump())
         known = {cell: self.rows.of(cell) for cell in self.plan.cells}
         self.told.planned(self.plan, {cell: len(rows) for cell, rows in known.items()})
+        save_outcome(self.folder, self.outcome())
         timelines = self._memories()
         missing = [cell for cell in self.plan.cells if self._missing(cell) and cell not in self.failures]
         self.told.begins(missing)
         asked = [*self._retraining(missing, timelines), *self._running(missing, timelines)]
         self.executor.run([job for job, _ in asked], None, lambda i, result: self._arrived(asked[i][1], result))
-        outcome = self.outcome()
-        self.told.tabled(outcome)
-        return outcome
+        return self._table()
 
     # Memories
 
@@ -298,8 +298,14 @@ class _Study:
             self.rows.add(cell, position, row)
             self.told.row(cell, position, row)
         if time.monotonic() - self._shown > PAGE_SECONDS:
-            self.told.tabled(self.outcome())
-            self._shown = time.monotonic()
+            self._table()
+
+    def _table(self) -> Outcome:
+        outcome = self.outcome()
+        save_outcome(self.folder, outcome)
+        self.told.tabled(outcome)
+        self._shown = time.monotonic()
+        return outcome
 
     def _fail(self, memory: str, order: int, reason: str) -> None:
         """A memory that could not be made ends the cells that need it."""

@@ -1,0 +1,208 @@
+"""What a person sees while a study goes on: bars on a terminal, plain lines elsewhere, and a table at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+
+from limbeck.cli.compare_screen import fitted
+from limbeck.cli.screen import PLAIN_SECONDS, duration, plural
+from limbeck.files import format_bytes
+from limbeck_applications.continual.matrix import Spread
+from limbeck_applications.continual.results import Learned, Line, Results
+from limbeck_applications.continual.strategy import Row
+from limbeck_applications.continual.study.asked import StudySettings
+from limbeck_applications.continual.study.plan import Plan
+from limbeck_applications.continual.study.rows import Cell, Outcome, Rows
+from limbeck_applications.continual.study.run import Audience
+
+SPARED = ("n", "images", "BWT", "AIA %", "distilling", "KiB")
+"""Columns that a narrow terminal goes without, the least needed first."""
+
+LEGEND = (
+    "ACC: accuracy on all experiences after the last, mean ± population standard deviation over n orders and seeds",
+    "AIA: mean of ACC over all experiences; BWT: backward transfer, forgetting: from the best value before, in points",
+    "learning, distilling: a whole stream; KiB: kept at the end; cells.csv and matrices.json hold more",
+)
+
+MOST_NAMES = 6
+"""Strategies that a title names."""
+
+
+class StudyScreen(Audience):
+    """Progress of one study; use as a context manager.
+
+    Args:
+        folder: of the study.
+        tensorboard: folder for scalars, if they are wanted.
+        console: where it is written; standard output when None.
+
+    Raises:
+        MissingExtraError: scalars are wanted and tensorboard is not installed.
+    """
+
+    def __init__(self, folder: Path, tensorboard: Path | None = None, console: Console | None = None) -> None:
+        self.folder, self.tensorboard = folder, tensorboard
+        self.console = console or Console(highlight=False, markup=False, soft_wrap=True)
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[news]}"),
+            TimeRemainingColumn(compact=True),
+        )
+        self._bars = Progress(
+            *columns, console=self.console, disable=not self.console.is_terminal, expand=True, transient=True
+        )
+        self._bar: TaskID | None = None
+        self._known: dict[Cell, dict[int, Row]] = {}
+        self._experiences = self._pieces = self._made = self._rows = self._measured = 0
+        self._spoken = time.monotonic()
+        if tensorboard is not None:
+            from limbeck_applications.continual.tensorboard import require
+
+            require()
+
+    def __enter__(self) -> StudyScreen:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def title(self, settings: StudySettings) -> None:
+        """Say what is about to happen, and where it goes."""
+        what = f"{plural(settings.orders, 'order')} x {plural(settings.seeds, 'seed')}, network {settings.network}"
+        self.console.print(f"{_listed(settings)} on {settings.benchmark.name}: {what}")
+        self.console.print(f"everything goes into {self.folder}")
+
+    def planned(self, made: Plan, cells: Mapping[Cell, int]) -> None:
+        """Say how much may be kept, and how much there is to do."""
+        rows, self._experiences = Rows(self.folder), len(made.streams[0])
+        self._known = {cell: rows.of(cell) for cell in cells}
+        done = sum(count == self._experiences for count in cells.values())
+        self._rows = sum(self._experiences - count for count in cells.values())
+        budget = made.budget
+        grows = "growing with them" if budget.grows else f"{format_bytes(budget.total)} from the start"
+        stream = f"{plural(self._experiences, 'experience')}, {made.data.spec.num_classes} classes"
+        self.console.print(f"{stream}; a class may keep {format_bytes(budget.per_class)}, {grows}")
+        finished = f", {done} of them finished already" if done else ""
+        self.console.print(f"{plural(len(cells), 'cell')}{finished}")
+
+    def distils(self, memory: str, order: int, experience: int) -> None:
+        """Count a piece that is missing."""
+        self._pieces += 1
+        self._follow("distilling", self._pieces, 0, f"0/{self._pieces} pieces")
+
+    def distilled(self, memory: str, order: int, experience: int, seconds: float) -> None:
+        """Move the bar; where there is none, say a line now and then."""
+        self._made += 1
+        self._follow("distilling", self._pieces, self._made, f"{self._made}/{self._pieces} pieces")
+        what = f"{memory}, order {order}, experience {experience + 1}: {duration(seconds)}"
+        self._say(f"distilled {self._made} of {self._pieces} ({what})", last=self._made == self._pieces)
+
+    def begins(self, cells: Sequence[Cell]) -> None:
+        """Take the bar of the memories away."""
+        self._drop()
+        if cells:
+            self._follow("learning", self._rows, 0, plural(len(cells), "cell"))
+
+    def row(self, cell: Cell, position: int, row: Row) -> None:
+        """Move the bar, and say a cell that is finished."""
+        self._known.setdefault(cell, {})[position] = row
+        self._measured += 1
+        self._follow("learning", self._rows, self._measured, f"{cell.title}: experience {position + 1}")
+        known = self._known[cell]
+        if len(known) == self._experiences:
+            self.console.print(told(Learned(cell, tuple(known[t] for t in sorted(known)))))
+
+    def failed(self, cell: Cell, reason: str) -> None:
+        """Say why a cell is missing."""
+        self.console.print(f"{cell.title} came to nothing: {reason}")
+
+    def tabled(self, outcome: Outcome) -> None:
+        """Write the tables and the page, and scalars where they are wanted."""
+        from limbeck_applications.continual.report.page import write_page  # matplotlib only when a page is written
+
+        results = Results.of(outcome)
+        results.save(self.folder)
+        write_page(self.folder, results)
+        if self.tensorboard is not None:
+            from limbeck_applications.continual.tensorboard import write_scalars
+
+            write_scalars(self.tensorboard, results)
+
+    def done(self, outcome: Outcome, seconds: float) -> None:
+        """Show the table, and where everything lies."""
+        self._drop()
+        self._bars.stop()
+        results = Results.of(outcome)
+        if results.lines:
+            self.console.print()
+            self.console.print(fitted(columns(results.lines), self.console.width, SPARED))
+            self.console.print()
+            for text in LEGEND:
+                self.console.print(text)
+        for cell, reason in outcome.failures.items():
+            self.console.print(f"missing: {cell.title}: {reason}")
+        self.console.print(f"done in {duration(seconds)}; open {self.folder}/report.html to see everything")
+
+    def _follow(self, what: str, total: int, done: int, news: str) -> None:
+        if self._bar is None:
+            self._bar = self._bars.add_task(what, total=total, news=news)
+        self._bars.update(self._bar, total=total, completed=done, news=news)
+
+    def _drop(self) -> None:
+        if self._bar is not None:
+            self._bars.remove_task(self._bar)
+            self._bar = None
+
+    def _say(self, text: str, *, last: bool) -> None:
+        """Write a line where there are no bars: the last one always, others now and then."""
+        is_due = last or time.monotonic() - self._spoken >= PLAIN_SECONDS
+        if is_due and not self.console.is_terminal:
+            self._spoken = time.monotonic()
+            self.console.print(text)
+
+
+def told(learned: Learned) -> str:
+    """Say in a line what a finished cell came to."""
+    matrix = learned.matrix
+    forgot = "" if matrix.forgetting is None else f", forgetting {100 * matrix.forgetting:.1f}"
+    time_spent = f"{duration(learned.seconds)}" + (f" + {duration(learned.distilling)}" if learned.distilling else "")
+    return f"{learned.cell.title}: {100 * matrix.accuracy:.2f} %{forgot}, {time_spent}"
+
+
+def columns(lines: Sequence[Line]) -> dict[str, list[str]]:
+    """Return the columns of the table, accuracies in per cent and differences in points."""
+    return {
+        "strategy": [line.name for line in lines],
+        "ACC %": [_spread(line.spread("accuracy"), 2) for line in lines],
+        "AIA %": [_spread(line.spread("average_incremental"), 1) for line in lines],
+        "BWT": [_spread(line.spread("backward_transfer"), 1) for line in lines],
+        "forgetting": [_spread(line.spread("forgetting"), 1) for line in lines],
+        "learning": [duration(line.seconds) for line in lines],
+        "distilling": [duration(line.distilling) if line.distilling else "" for line in lines],
+        "KiB": [f"{line.bytes / 2**10:,.1f}" if line.bytes else "" for line in lines],
+        "images": [f"{line.images:,}" if line.images else "" for line in lines],
+        "n": [str(len(line.learned)) for line in lines],
+    }
+
+
+def _spread(spread: Spread | None, digits: int) -> str:
+    if spread is None:
+        return ""
+    text = f"{100 * spread.mean:.{digits}f}"
+    return f"{text} ± {100 * spread.std:.{digits}f}" if spread.count > 1 else text
+
+
+def _listed(settings: StudySettings) -> str:
+    names = [spec.name for spec in settings.strategies]
+    return ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)} strategies"
