@@ -20,13 +20,13 @@ from limbeck.execution.plan import NAME as PLAN
 from limbeck.files import content_key, read_json, write_json
 from limbeck.networks import build_network
 from limbeck.options import Options
-from limbeck.plugins import registry
 from limbeck.runs import CONFIG, Finished, Listener, run
 from limbeck.seeding import generator
-from limbeck.synthetic import LabelProjector, SyntheticSet
+from limbeck.synthetic import SyntheticSet
 from limbeck.synthetic.sets import Storage
 from limbeck_applications.continual.memory.budget import image_bytes
 from limbeck_applications.continual.memory.importance import by_importance
+from limbeck_applications.continual.memory.labels import check_kept, projector_of
 from limbeck_applications.continual.memory.piece import Piece
 
 RUN, PIECE = "run", "piece.json"
@@ -103,9 +103,7 @@ class Distiller:
 
     def cost(self, spec: DataSpec, classes: int) -> int:
         """Return the bytes of one image with its label in a piece of ``classes`` classes."""
-        config = self.config(spec.name, 1, 0)
-        projector: LabelProjector = registry().create("label_projectors", config.labels.model_dump())
-        soft = classes if projector.learns() else 0
+        soft = classes if projector_of(self.config(spec.name, 1, 0)).learns() else 0
         return image_bytes(spec, self.spec.storage, soft)
 
     def distil(self, real: RealData, classes: Sequence[int], ipc: int, seed: int, experience: int = 0) -> Piece:
@@ -124,11 +122,12 @@ class Distiller:
         """
         data = of_classes(real, classes)
         config = self.config(data.spec.name, ipc, seed)
+        projector_of(config)
         key = self.key(config, data.train.digest(), classes)
         kept = self.load(key)
         if kept is not None:
             return replace(kept, experience=experience)
-        made = self._run(config, data, key).synthetic
+        made = check_kept(self._run(config, data, key).synthetic)
         seconds = made.provenance["seconds"] + float(made.provenance.get("features_seconds") or 0.0)
         piece = Piece(made, tuple(classes), experience, seconds)
         return self.save(piece if config.matcher is None else self.ordered(piece, real, config), key)

@@ -54,8 +54,9 @@ class DistilledMemory:
         ipc = self.share_of(classes, share, real.spec)
         piece = self.distiller.distil(real, classes, ipc, piece_seed(self.seed, position), position)
         self._check_size(piece, share)
-        before = {piece.name or id(piece) for piece in self.pieces}
-        self.distilling = piece.seconds + sum(p.seconds for p in old if (p.name or id(p)) not in before)
+        changed = [p for p, before in zip(old, self.pieces, strict=True) if p is not before]
+        again = changed if self.distiller.spec.shrink == "redistil" else []
+        self.distilling = piece.seconds + sum(each.seconds for each in again)
         self.pieces = (*old, piece)
         return piece
 

@@ -1,8 +1,8 @@
 """Two ways to make a piece of a memory smaller: drop what matters least, or distil it once more.
 
-Both are for memories of fixed size, in which the share of old classes falls with every experience. The real images of an
-old experience are gone by then, so distilling again learns from the old synthetic images, and what they lack stays lost.
-It takes a run for each old piece; dropping takes nothing.
+Both are for memories of fixed size, in which the share of old classes falls with every experience. The real images of
+an old experience are gone by then, so distilling again learns from the old synthetic images, and what they lack stays
+lost. It takes a run for each old piece; dropping takes nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import torch
 
 from limbeck.data import RealData
 from limbeck.errors import UsageError
-from limbeck.synthetic import SyntheticSet
 from limbeck_applications.continual.memory.piece import Piece
 
 if TYPE_CHECKING:
@@ -36,15 +35,16 @@ def keep_best(piece: Piece, ipc: int) -> Piece:
     _check(ipc)
     group = piece.made.group
     kept = [(group == place).nonzero().flatten()[:ipc] for place in range(len(piece.classes))]
-    smaller = piece.subset(torch.cat(kept))
-    return replace(smaller, made=_told(smaller, f"the {ipc} most important of {max(piece.counts)} images a class"))
+    return _told(
+        piece.subset(torch.cat(kept)), piece, f"the {ipc} most important of {max(piece.counts)} images a class"
+    )
 
 
 def redistil(piece: Piece, ipc: int, distiller: Distiller, seed: int) -> Piece:
     """Return a new piece whose real images are the training images that the old one forms.
 
-    The old images become pixels first: 256 levels between 0 and 1, as real images have them. Soft labels become the class
-    that each image stands for, and are learned anew where the method learns labels.
+    The old images become pixels first: 256 levels between 0 and 1, as real images have them. Soft labels become the
+    class that each image stands for, and are learned anew where the method learns labels.
 
     Args:
         piece: what is there of the experience.
@@ -57,7 +57,10 @@ def redistil(piece: Piece, ipc: int, distiller: Distiller, seed: int) -> Piece:
     """
     _check(ipc)
     made = distiller.distil(as_real(piece), piece.classes, ipc, seed, piece.experience)
-    return replace(made, made=_told(made, f"distilled again from {max(piece.counts)} synthetic images a class"))
+    if "shrunk" in made.made.provenance:
+        return made
+    told = _told(made, piece, f"distilled again from {max(piece.counts)} synthetic images a class")
+    return distiller.save(told, made.name)
 
 
 def as_real(piece: Piece) -> RealData:
@@ -77,7 +80,7 @@ def _check(ipc: int) -> None:
         raise UsageError(f"a memory cannot shrink to {ipc} images a class; it keeps at least 1 of each.")
 
 
-def _told(piece: Piece, what: str) -> SyntheticSet:
-    """Return the set with a note of what was done to it, after notes of what was done before."""
-    provenance = piece.made.provenance
-    return piece.made.with_(provenance={**provenance, "shrunk": [*provenance.get("shrunk", []), what]})
+def _told(smaller: Piece, before: Piece, what: str) -> Piece:
+    """Return the smaller piece with a note of what was done, after those of what had been done before."""
+    notes = [*before.made.provenance.get("shrunk", []), what]
+    return replace(smaller, made=smaller.made.with_(provenance={**smaller.made.provenance, "shrunk": notes}))
