@@ -119,11 +119,18 @@ class Kind:
         name: the plural name.
         summary: what it is for, from its hook's docstring.
         distribution: who declared it.
+        module: where its hook is declared.
     """
 
     name: str
     summary: str
     distribution: str
+    module: str = ""
+
+    @property
+    def package(self) -> str:
+        """The package that holds its checks (``testing/kinds/KIND.py``) and its templates (``templates/KIND``)."""
+        return self.module.rpartition(".")[0]
 
 
 def canonical(distribution: str) -> str:

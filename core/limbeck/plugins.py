@@ -106,7 +106,8 @@ class Loader:
             if self._manager.parse_hookspec_opts(module, name) is None:
                 continue
             if name.startswith("register_"):
-                kinds.append(Kind(name.removeprefix("register_"), _meaning(getattr(module, name)), distribution))
+                meaning = _meaning(getattr(module, name))
+                kinds.append(Kind(name.removeprefix("register_"), meaning, distribution, module.__name__))
             elif module is not core_hookspecs:
                 raise PluginError(f"declares the hook '{name}'; an application declares register_<kind> only")
         self.registry.declare(kinds)

@@ -3,7 +3,7 @@
 A kind's folder holds ``template.toml`` (summary, further arguments of the registration, how it is used), a
 ``test.py.txt``, and files that take the place of those in ``package``. ``KIND-FAMILY`` is a second template of a kind.
 Files end with ``.txt``, so that no tool takes them for code; ``PACKAGE`` and ``NAME`` in paths and ``$words`` in texts
-are filled in.
+are filled in. Templates of an application's own kinds lie in its package, in a folder ``templates`` like this one.
 """
 
 from __future__ import annotations
@@ -70,14 +70,20 @@ class Names:
         )  # fmt: skip
 
 
-def kinds() -> dict[str, list[str]]:
+def kinds(registry: Registry) -> dict[str, list[str]]:
     """Return every kind that has a template, with the families among which there is a choice."""
-    found: dict[str, list[str]] = {}
-    for folder in sorted(_root().iterdir(), key=lambda entry: entry.name):
-        kind, _, family = folder.name.partition("-")
-        if folder.joinpath("template.toml").is_file():
-            found.setdefault(kind, []).append(family)
-    return found
+    found = {kind: [folder.name.partition("-")[2] for folder in _of_kind(registry, kind)] for kind in registry.kinds()}
+    return {kind: families for kind, families in found.items() if families}
+
+
+def _of_kind(registry: Registry, kind: str) -> list[Traversable]:
+    """Return the folders of a kind's templates, in the package that declares it."""
+    package = registry.kind(kind).package
+    root = files(package) / "templates" if package else None
+    if root is None or not root.is_dir():
+        return []
+    found = [folder for folder in root.iterdir() if folder.name.partition("-")[0] == kind]
+    return sorted((f for f in found if (f / "template.toml").is_file()), key=lambda folder: folder.name)
 
 
 def write_package(registry: Registry, name: str, kind: str, out: Path, family: str = "") -> tuple[Path, str]:
@@ -103,7 +109,7 @@ def write_package(registry: Registry, name: str, kind: str, out: Path, family: s
     stated = tomllib.loads(template.joinpath("template.toml").read_text(encoding="utf-8"))
     words = _words(plural, names, name, stated)
     words["test"] = _fill(template.joinpath("test.py.txt"), words).rstrip("\n")
-    sources = {**dict(_files(_root() / COMMON)), **dict(_files(template))}
+    sources = {**dict(_files(files(__name__) / COMMON)), **dict(_files(template))}
     for path, source in sources.items():
         place = folder / _fill_path(path, names)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -112,16 +118,18 @@ def write_package(registry: Registry, name: str, kind: str, out: Path, family: s
 
 
 def _template(registry: Registry, kind: str, family: str) -> tuple[str, Traversable]:
-    plural, known = registry.kind(kind).name, kinds()
-    if plural not in known:
-        raise UsageError(f"there is no template for the kind '{plural}'. There is one for: {', '.join(known)}.")
-    folder = f"{plural}-{family}" if family and family != DEFAULT_FAMILY.get(plural) else plural
-    if folder not in (f"{plural}-{other}" if other else plural for other in known[plural]):
-        choices = [DEFAULT_FAMILY.get(plural, ""), *known[plural]]
+    plural = registry.kind(kind).name
+    known = {folder.name: folder for folder in _of_kind(registry, plural)}
+    if not known:
+        known_kinds = ", ".join(kinds(registry))
+        raise UsageError(f"there is no template for the kind '{plural}'. There is one for: {known_kinds}.")
+    name = f"{plural}-{family}" if family and family != DEFAULT_FAMILY.get(plural) else plural
+    if name not in known:
+        choices = [DEFAULT_FAMILY.get(plural, ""), *(folder.partition("-")[2] for folder in known)]
         allowed = ", ".join(filter(None, choices))
         said = f"; allowed: {allowed}" if allowed else ": leave out --family"
         raise UsageError(f"the kind '{plural}' has no family '{family}'{said}.")
-    return plural, _root() / folder
+    return plural, known[name]
 
 
 DEFAULT_FAMILY = {"matchers": "feature"}
@@ -196,7 +204,3 @@ def _fill_path(path: str, names: Names) -> str:
 
 def _fill(source: Traversable, words: dict[str, str]) -> str:
     return Template(source.read_text(encoding="utf-8")).substitute(words)
-
-
-def _root() -> Traversable:
-    return files(__name__)

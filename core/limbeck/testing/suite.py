@@ -124,7 +124,7 @@ def subject(kind: str, name: str) -> Subject:
 
 
 def checks_of(kind: str) -> list[Check]:
-    """Return the checks of a kind, those of all kinds first; an application's own kind has only those."""
+    """Return the checks of a kind, those of all kinds first."""
     own = module_of(kind)
     names = ["general"] if own and not hasattr(own, "BASE") else ["general", "components"]
     modules = [importlib.import_module(f"limbeck.testing.{name}") for name in names]
@@ -132,9 +132,18 @@ def checks_of(kind: str) -> list[Check]:
 
 
 def module_of(kind: str) -> ModuleType | None:
-    """Return the module with a kind's checks, or None for a kind that an application declares."""
-    name = f"limbeck.testing.kinds.{kind}"
-    return importlib.import_module(name) if importlib.util.find_spec(name) else None
+    """Return the module with a kind's checks, ``testing.kinds.KIND`` of the package that declares it, or None."""
+    from limbeck.plugins import registry
+
+    package = registry().kind(kind).package
+    name = f"{package}.testing.kinds.{kind}"
+    try:
+        found = importlib.util.find_spec(name) if package else None
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):  # something that the checks import
+            raise
+        found = None
+    return importlib.import_module(name) if found else None
 
 
 def title(check: Check) -> str:
