@@ -20,7 +20,6 @@ from torch import Tensor
 from limbeck.augment import Augmentation
 from limbeck.config import Spec, names_in
 from limbeck.data import RealData
-from limbeck.distillation.checkpoint import join, sealed, split, unsealed
 from limbeck.errors import DivergenceError, LimbeckError, UnknownNameError, UsageError
 from limbeck.files import content_key, write_atomic
 from limbeck.networks import FunctionalNetwork, State
@@ -178,6 +177,8 @@ class NetworkPool:
 
     def _find(self, key: str) -> Trained | None:
         """Return a network that somebody holds or that is kept, or None; a file that cannot be used counts as none."""
+        from limbeck.distillation.checkpoint import split, unsealed  # whose package imports this module
+
         device, path = self.network.device, self._path(key)
         found = _alive.get(f"{key} {device}")
         if found is not None or path is None:
@@ -192,6 +193,8 @@ class NetworkPool:
         return found
 
     def _keep(self, trained: Trained) -> Trained:
+        from limbeck.distillation.checkpoint import join, sealed
+
         _alive[f"{trained.key} {self.network.device}"] = trained
         path = self._path(trained.key)
         if path is not None:

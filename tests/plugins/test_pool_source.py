@@ -7,6 +7,7 @@ import torch
 
 from limbeck import trained as pools
 from limbeck.configure import configure
+from limbeck.distillation.checkpoint import unsealed
 from limbeck.errors import DivergenceError, UsageError
 from limbeck.matching import SourceContext, StepContext
 from limbeck.networks import FunctionalNetwork
@@ -303,7 +304,7 @@ def test_a_run_trains_one_pool_and_tells_what_it_took_and_later_runs_train_none(
 
 def _seconds(cache):
     files = (cache / "networks").iterdir()
-    return [float(pools.unsealed(file.read_bytes())[1]["seconds"]) for file in files]
+    return [float(unsealed(file.read_bytes())[1]["seconds"]) for file in files]
 
 
 def test_a_run_that_learns_frequencies_continues_to_the_same_bits(tmp_path, monkeypatch):
