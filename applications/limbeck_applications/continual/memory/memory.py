@@ -13,7 +13,7 @@ from limbeck.seeding import derive_seed
 from limbeck_applications.continual.memory.budget import Budget
 from limbeck_applications.continual.memory.distiller import Distiller
 from limbeck_applications.continual.memory.piece import Piece
-from limbeck_applications.continual.memory.shrink import keep_best, redistil
+from limbeck_applications.continual.memory.shrink import fitting, keep_best, redistil
 from limbeck_applications.continual.strategy import Kept
 
 
@@ -50,10 +50,10 @@ class DistilledMemory:
         """
         position = len(self.pieces)
         share = self.budget.a_class(self.seen + len(classes))
-        old = tuple(self._fitted(piece, share, real.spec) for piece in self.pieces)
+        old = tuple(self._fitted(piece, share) for piece in self.pieces)
         ipc = self.share_of(classes, share, real.spec)
         piece = self.distiller.distil(real, classes, ipc, piece_seed(self.seed, position), position)
-        self._check_size(piece, share)
+        piece = keep_best(piece, fitting(piece, share))
         changed = [p for p, before in zip(old, self.pieces, strict=True) if p is not before]
         again = changed if self.distiller.spec.shrink == "redistil" else []
         self.distilling = piece.seconds + sum(each.seconds for each in again)
@@ -103,23 +103,12 @@ class DistilledMemory:
         images = torch.cat([each for each, _ in formed])
         return Kept(images, torch.cat(labels), self.bytes, self.images, self.distilling)
 
-    def _fitted(self, piece: Piece, share: int, spec: DataSpec) -> Piece:
-        """Return a piece that fits its share."""
-        ipc = self.share_of(piece.classes, share, spec)
-        if max(piece.counts) <= ipc:
-            return piece
-        if self.distiller.spec.shrink == "importance":
+    def _fitted(self, piece: Piece, share: int) -> Piece:
+        """Return an old piece that fits its share."""
+        ipc = fitting(piece, share)
+        if self.distiller.spec.shrink == "importance" or max(piece.counts) <= ipc:
             return keep_best(piece, ipc)
         return redistil(piece, ipc, self.distiller, piece_seed(self.seed, piece.experience, ipc))
-
-    def _check_size(self, piece: Piece, share: int) -> None:
-        allowed = share * len(piece.classes)
-        if piece.bytes > allowed:
-            raise UsageError(
-                f"what '{self.distiller.spec.method}' keeps of {len(piece.classes)} classes takes "
-                f"{format_bytes(piece.bytes)} with all that travels with the images, but {format_bytes(allowed)} are "
-                "allowed. Choose a method without a stored label projector or formation weights, or allow more."
-            )
 
 
 def piece_seed(seed: int, *names: int) -> int:

@@ -14,6 +14,7 @@ import torch
 
 from limbeck.data import RealData
 from limbeck.errors import UsageError
+from limbeck.files import format_bytes
 from limbeck_applications.continual.memory.piece import Piece
 
 if TYPE_CHECKING:
@@ -27,17 +28,39 @@ def keep_best(piece: Piece, ipc: int) -> Piece:
 
     Args:
         piece: class by class, the most important images first.
-        ipc: images a class; a class with fewer keeps all.
+        ipc: images a class; a piece with no more is returned as it is.
 
     Raises:
         UsageError: less than one image.
     """
     _check(ipc)
+    if max(piece.counts) <= ipc:
+        return piece
     group = piece.made.group
     kept = [(group == place).nonzero().flatten()[:ipc] for place in range(len(piece.classes))]
     return _told(
         piece.subset(torch.cat(kept)), piece, f"the {ipc} most important of {max(piece.counts)} images a class"
     )
+
+
+def fitting(piece: Piece, share: int) -> int:
+    """Return how many images a class ``share`` bytes for each class hold, with what travels with them.
+
+    Raises:
+        UsageError: not one.
+    """
+    made, classes = piece.made, len(piece.classes)
+    travelling = sum(tensor.nbytes for tensor in made.component_state.values())
+    cost = (made.bytes - travelling) // len(made) * classes
+    fits = (share * classes - travelling) // cost
+    if fits < 1:
+        with_them = f" with the {format_bytes(travelling)} that travel with them" if travelling else ""
+        raise UsageError(
+            f"{classes} classes may take {format_bytes(share * classes)}, but one image of each takes "
+            f"{format_bytes(cost + travelling)}{with_them}. Allow more, for example --images 10, keep less a number "
+            "with storage=uint8, or take a method that keeps images and labels alone."
+        )
+    return fits
 
 
 def redistil(piece: Piece, ipc: int, distiller: Distiller, seed: int) -> Piece:
