@@ -53,7 +53,7 @@ class DistilledMemory:
         old = tuple(self._fitted(piece, share) for piece in self.pieces)
         ipc = self.share_of(classes, share, real.spec)
         piece = self.distiller.distil(real, classes, ipc, piece_seed(self.seed, position), position)
-        piece = keep_best(piece, fitting(piece, share))
+        piece = keep_best(piece, self.room(piece, share))
         changed = [p for p, before in zip(old, self.pieces, strict=True) if p is not before]
         again = changed if self.distiller.spec.shrink == "redistil" else []
         self.distilling = piece.seconds + sum(each.seconds for each in again)
@@ -80,6 +80,10 @@ class DistilledMemory:
             )
         return min(fits, asked or fits)
 
+    def room(self, piece: Piece, share: int) -> int:
+        """Return how many of a piece's images of each class ``share`` bytes a class hold; see ``fitting``."""
+        return fitting(piece, share)
+
     @property
     def seen(self) -> int:
         """Classes so far; a class that came again in another domain counts again."""
@@ -105,7 +109,7 @@ class DistilledMemory:
 
     def _fitted(self, piece: Piece, share: int) -> Piece:
         """Return an old piece that fits its share."""
-        ipc = fitting(piece, share)
+        ipc = self.room(piece, share)
         if self.distiller.spec.shrink == "importance" or max(piece.counts) <= ipc:
             return keep_best(piece, ipc)
         return redistil(piece, ipc, self.distiller, piece_seed(self.seed, piece.experience, ipc))
