@@ -238,9 +238,9 @@ def kept_settings(folder: Path, out: Path | None, flags: dict[str, Any]) -> Stud
     from limbeck.errors import UsageError
     from limbeck_applications.continual.study.kept import load_settings
 
-    given = [f"--{'memory' if k == 'memories' else 'set' if k == 'pairs' else k}" for k, v in flags.items() if v]
-    if out is not None or given:
-        raise UsageError(
-            f"--resume goes on with the settings of {folder}: leave out {given[0].replace('_', '-') if given else '--out'}."
-        )
+    names = {"memories": "memory", "pairs": "set"}
+    given = ["--out"] if out is not None else []
+    given += [f"--{names.get(flag, flag).replace('_', '-')}" for flag, value in flags.items() if value]
+    if given:
+        raise UsageError(f"--resume goes on with the settings of {folder}: leave out {given[0]}.")
     return load_settings(folder)

@@ -21,13 +21,13 @@ from limbeck_applications.continual.study.plan import Plan
 from limbeck_applications.continual.study.rows import Cell, Outcome, Rows
 from limbeck_applications.continual.study.run import Audience
 
-SPARED = ("n", "images", "BWT", "AIA %", "distilling", "KiB")
+SPARED = ("n", "images", "BWT", "KiB", "AIA %")
 """Columns that a narrow terminal goes without, the least needed first."""
 
 LEGEND = (
-    "ACC: accuracy on all experiences after the last, mean ± population standard deviation over n orders and seeds",
-    "AIA: mean of ACC over all experiences; BWT: backward transfer, forgetting: from the best value before, in points",
-    "learning, distilling: a whole stream; KiB: kept at the end; cells.csv and matrices.json hold more",
+    "ACC: on all experiences after the last, mean ± population standard deviation over n orders and seeds",
+    "AIA: mean of ACC over all experiences; BWT: backward transfer; forgetting: from the best before, in points",
+    "learn, distil: a whole stream; KiB: kept at the end; table.csv, cells.csv and matrices.json hold more",
 )
 
 MOST_NAMES = 6
@@ -176,31 +176,39 @@ def told(learned: Learned) -> str:
     """Say in a line what a finished cell came to."""
     matrix = learned.matrix
     forgot = "" if matrix.forgetting is None else f", forgetting {100 * matrix.forgetting:.1f}"
-    time_spent = f"{duration(learned.seconds)}" + (f" + {duration(learned.distilling)}" if learned.distilling else "")
-    return f"{learned.cell.title}: {100 * matrix.accuracy:.2f} %{forgot}, {time_spent}"
+    distilling = f" + {duration(learned.distilling)} distilling" if learned.cell.memory else ""
+    return f"{learned.cell.title}: {100 * matrix.accuracy:.2f} %{forgot}, {duration(learned.seconds)}{distilling}"
 
 
 def columns(lines: Sequence[Line]) -> dict[str, list[str]]:
-    """Return the columns of the table, accuracies in per cent and differences in points."""
+    """Return the columns of the table: accuracies in per cent, differences in points, times in seconds a stream."""
     return {
         "strategy": [line.name for line in lines],
-        "ACC %": [_spread(line.spread("accuracy"), 2) for line in lines],
-        "AIA %": [_spread(line.spread("average_incremental"), 1) for line in lines],
-        "BWT": [_spread(line.spread("backward_transfer"), 1) for line in lines],
-        "forgetting": [_spread(line.spread("forgetting"), 1) for line in lines],
-        "learning": [duration(line.seconds) for line in lines],
-        "distilling": [duration(line.distilling) if line.distilling else "" for line in lines],
+        "ACC %": [_spread(line.spread("accuracy")) for line in lines],
+        "AIA %": [_mean(line.spread("average_incremental")) for line in lines],
+        "BWT": [_mean(line.spread("backward_transfer")) for line in lines],
+        "forgetting": [_mean(line.spread("forgetting")) for line in lines],
+        "learn s": [_number(line.seconds) for line in lines],
+        "distil s": [_number(line.distilling) if line.memory else "" for line in lines],
         "KiB": [f"{line.bytes / 2**10:,.1f}" if line.bytes else "" for line in lines],
         "images": [f"{line.images:,}" if line.images else "" for line in lines],
         "n": [str(len(line.learned)) for line in lines],
     }
 
 
-def _spread(spread: Spread | None, digits: int) -> str:
+def _spread(spread: Spread | None) -> str:
     if spread is None:
         return ""
-    text = f"{100 * spread.mean:.{digits}f}"
-    return f"{text} ± {100 * spread.std:.{digits}f}" if spread.count > 1 else text
+    text = f"{100 * spread.mean:.2f}"
+    return f"{text} ± {100 * spread.std:.2f}" if spread.count > 1 else text
+
+
+def _mean(spread: Spread | None) -> str:
+    return "" if spread is None else f"{100 * spread.mean:.1f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def _listed(settings: StudySettings) -> str:

@@ -84,7 +84,7 @@ def seconds_svg(points: Mapping[str, tuple[float, float, float]], best: str) -> 
 
 
 def apart(places: Sequence[float], gap: float) -> list[float]:
-    """Move rising places in [0, 1] up where they are less than ``gap`` apart, and down where they would leave the top."""
+    """Move rising places in [0, 1] up where they are nearer than ``gap``, and down where they would leave the top."""
     moved: list[float] = []
     for place in places:
         moved.append(max(place, moved[-1] + gap) if moved else place)

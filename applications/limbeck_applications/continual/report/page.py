@@ -130,6 +130,11 @@ class Pictures:
     width: int
     height: int
 
+    @property
+    def strip(self) -> int:
+        """Width in CSS pixels that the images of one class take in a row."""
+        return max(len(images) for *_, images in self.classes) * (self.width + 3)
+
 
 def pictures(results: Results) -> list[Pictures]:
     """Collect the images of each memory; one whose folder is not there any more is passed over."""

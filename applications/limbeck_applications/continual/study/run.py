@@ -13,7 +13,7 @@ from torch import Tensor
 from limbeck.errors import LimbeckError, UsageError
 from limbeck.evaluation.job import PREPROCESSING
 from limbeck.execution.executors import Executor, Job, Result
-from limbeck.files import folder_lock
+from limbeck.files import content_key, folder_lock, sha256
 from limbeck.plugins import registry
 from limbeck.runs import CONFIG
 from limbeck_applications.continual.memory.distiller import Distiller, MemorySpec
@@ -194,12 +194,12 @@ class _Study:
         return Job(f"{HERE}:guarded", config, tensors, f"memory {memory.name}, order {order}, experience {position}")
 
     def _timeline(self, memory: MemorySpec, order: int) -> Timeline:
-        stream = self.plan.streams[order]
-        keeper, kept = DistilledMemory(self._distiller(memory), self.plan.budget, order), []
+        stream, distiller = self.plan.streams[order], self._distiller(memory)
+        keeper, kept = DistilledMemory(distiller, self.plan.budget, order), []
         for experience in stream.experiences:
             keeper.add(experience.train, experience.classes)
             kept.append(keeper.kept(stream.spec))
-        return Timeline(kept, keeper.pieces)
+        return Timeline(kept, tuple(_stored(piece, distiller) for piece in keeper.pieces))
 
     def _distiller(self, memory: MemorySpec) -> Distiller:
         network, place = self.plan.settings.network, self.folder / MEMORIES
@@ -316,6 +316,15 @@ class _Study:
     def _keep_failure(self, cell: Cell, reason: str) -> None:
         self.failures[cell] = reason
         self.told.failed(cell, reason)
+
+
+def _stored(piece: Piece, distiller: Distiller) -> Piece:
+    """Store a piece that was made smaller, so that it can be shown; one that has a folder already is left alone."""
+    if piece.name:
+        return piece
+    digest = sha256(piece.made.images.contiguous().numpy().tobytes())
+    key = f"{distiller.spec.method}-{content_key([digest, piece.classes, distiller.spec.storage])[:12]}"
+    return distiller.load(key) or distiller.save(piece, key)
 
 
 def _outcome(work: _Study, command: str, deviations: tuple[str, ...]) -> Outcome:
