@@ -22,9 +22,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from limbeck import hookspecs
 from limbeck.component import Component
-from limbeck.entries import Entry, read_target, singular
+from limbeck.entries import DISTRIBUTION, Entry, read_target, singular
 from limbeck.methods import Figure, MethodFile, Rule, When, read_method
 from limbeck.plugins import load_installed
 from limbeck.testing.suite import checks_of, module_of, title
@@ -35,7 +34,8 @@ WIDTH = 118
 NEW_PAGE = "# {kind}\n" + "".join(
     f"\n<!-- generated: {part} -->\n<!-- end generated -->\n" for part in ("hook", "contract", "ships")
 )
-KINDS = sorted(name.removeprefix("register_") for name in vars(hookspecs) if name.startswith("register_"))
+REGISTRY = load_installed().registry
+KINDS = [kind for kind in REGISTRY.kinds() if REGISTRY.kind(kind).distribution == DISTRIBUTION]
 
 
 def documents(root: Path = ROOT) -> dict[Path, str]:
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _hook(kind: str) -> Iterator[str]:
     """How a kind is offered and started from: the first lines of its page."""
-    function, one = getattr(hookspecs, f"register_{kind}"), singular(kind).replace(" ", "_")
+    function, one = _hook_of(kind), singular(kind).replace(" ", "_")
     offer = re.search(r"``(register\(.*?\))``", inspect.getdoc(function) or "", re.S)
     yield f"{_summary(kind)[0].upper()}{_summary(kind)[1:]}."
     yield from ["", *_head("", "")]
@@ -99,7 +99,8 @@ def _contract(kind: str) -> Iterator[str]:
     base = getattr(module_of(kind), "BASE", None)
     classes = [MethodFile, Rule, When, Figure] if kind == "methods" else [*_bases(kind)]
     classes += [base] if base and base not in classes else []
-    for number, cls in enumerate([*classes, *_records(classes)]):
+    more = getattr(module_of(kind), "RECORDS", ())
+    for number, cls in enumerate(dict.fromkeys([*classes, *_records(classes), *more])):
         yield from _class(cls) if number else ["## Reference", "", *_class(cls)]
         yield ""
     yield from ["## What is checked", ""]
@@ -157,9 +158,11 @@ def _method(name: str, function: Callable[..., Any], is_property: bool) -> Itera
 
 
 def _bases(kind: str) -> list[type]:
-    """Return what authors derive from: the base class, or the families of it that the core has."""
+    """Return what authors derive from: the families that the kind's checks name or the core has, or the base class."""
     base = getattr(module_of(kind), "BASE", None)
-    families = [cls for cls in base.__subclasses__() if inspect.isabstract(cls) and _is_core(cls)] if base else []
+    if named := getattr(module_of(kind), "FAMILIES", None):
+        return list(named)
+    families = [cls for cls in base.__subclasses__() if inspect.isabstract(cls) and _is_public(cls)] if base else []
     return sorted(families, key=lambda cls: cls.__name__) or ([base] if base else [])
 
 
@@ -195,7 +198,7 @@ def _kinds() -> Iterator[str]:
     yield from _head("kind", "offers", "hook", "base class")
     for kind in KINDS:
         bases = ", ".join(f"`{_public(cls)}`" for cls in _bases(kind)) or NO_BASE[kind]
-        call = _call(getattr(hookspecs, f"register_{kind}"))
+        call = _call(_hook_of(kind))
         yield _row(f"[{kind}](plugins/{kind}.md)", _summary(kind), f"`{call}`", bases)
 
 
@@ -381,8 +384,13 @@ def _is_protocol(cls: type) -> bool:
     return bool(vars(cls).get("_is_protocol", False))
 
 
-def _is_core(cls: type) -> bool:
-    return cls.__module__.startswith("limbeck.") and not cls.__module__.startswith("limbeck.testing")
+def _is_public(cls: type) -> bool:
+    return cls.__module__.startswith(("limbeck.", "limbeck_applications.")) and ".testing." not in cls.__module__
+
+
+def _hook_of(kind: str) -> Callable[..., Any]:
+    hook: Callable[..., Any] = getattr(importlib.import_module(REGISTRY.kind(kind).module), f"register_{kind}")
+    return hook
 
 
 def _filled(path: Path, text: str, parts: Mapping[str, Callable[[], Iterable[str]]]) -> str:
@@ -407,7 +415,6 @@ PARTS: dict[str, Callable[[], Iterable[str]]] = {
     "method-notes": _method_notes,
 }
 PAGE_PARTS: dict[str, Callable[[str], Iterable[str]]] = {"hook": _hook, "contract": _contract, "ships": _ships}
-REGISTRY = load_installed().registry
 
 if __name__ == "__main__":
     raise SystemExit(main(sys.argv[1:]))

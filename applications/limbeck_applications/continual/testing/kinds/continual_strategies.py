@@ -13,12 +13,17 @@ from limbeck.errors import DataError, UsageError
 from limbeck.testing.general import names_its_source
 from limbeck.testing.suite import NotApplicable, Subject, require
 from limbeck_applications.continual.bridge.randomness import lent_generators
+from limbeck_applications.continual.bridge.strategy import AvalancheStrategy
 from limbeck_applications.continual.memory.budget import Budget, image_bytes
-from limbeck_applications.continual.strategy import Context, FromMemory, Retrained, Row, Strategy
-from limbeck_applications.continual.stream import Stream
+from limbeck_applications.continual.strategy import Context, FromMemory, Kept, Retrained, Row, Strategy
+from limbeck_applications.continual.stream import Experience, Stream
 from limbeck_applications.continual.testing.cases import EXPERIENCES, tiny_context, tiny_stream, with_other_images
 
 BASE = Strategy
+FAMILIES = (Strategy, AvalancheStrategy, FromMemory)
+RECORDS = (Experience, Kept, Budget)
+"""What authors derive from and are handed, for the page of the kind."""
+
 OUTSIDE = 20_210_310
 
 
