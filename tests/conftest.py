@@ -1,4 +1,4 @@
-"""The limit on a test's time, and fixtures for tests that need plugins of their own."""
+"""The limit on a test's time, the command line in this process, and plugins for one test."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import sys
 import textwrap
 
 import pytest
+
+from limbeck import plugins as plugins_module
+from limbeck.cli import main
 
 LIMIT = 20.0
 """Seconds that a test, or what it sets up, may take without being marked slow."""
@@ -105,3 +108,37 @@ def loose(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def limbeck(capsys, monkeypatch, tmp_path):
+    """Run a command line in an empty folder: ``limbeck("list", "matchers") -> (status, stdout, stderr)``.
+
+    Each test has a registry and a cache of its own; ``limbeck.forget()`` starts another registry.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LIMBECK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("LIMBECK_DATA", raising=False)
+
+    def run(*arguments):
+        status = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    run.forget = plugins_module._loader.cache_clear
+    run.forget()
+    yield run
+    run.forget()
+
+
+@pytest.fixture
+def refused(limbeck):
+    """Run a command line that cannot be carried out: its status, and the only line of standard error."""
+
+    def run(*arguments):
+        status, _, err = limbeck(*arguments)
+        assert err.startswith("limbeck: error: ") and err.endswith("\n") and err.count("\n") == 1, err
+        return status, err
+
+    return run

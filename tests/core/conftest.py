@@ -1,33 +1,8 @@
-"""The command line in this process, and runs so small that a test takes milliseconds."""
+"""Runs so small that a test takes milliseconds."""
 
 from __future__ import annotations
 
 import pytest
-
-from limbeck import plugins as plugins_module
-from limbeck.cli import main
-
-
-@pytest.fixture
-def limbeck(capsys, monkeypatch, tmp_path):
-    """Run a command line in an empty folder: ``limbeck("list", "matchers") -> (status, stdout, stderr)``.
-
-    Each test has a registry and a cache of its own; ``limbeck.forget()`` starts another registry.
-    """
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LIMBECK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.delenv("LIMBECK_DATA", raising=False)
-
-    def run(*arguments):
-        status = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    run.forget = plugins_module._loader.cache_clear
-    run.forget()
-    yield run
-    run.forget()
 
 
 @pytest.fixture
@@ -44,18 +19,6 @@ def tiny():
 def no_report(monkeypatch):
     """Leave out the page, which costs more than everything else in a tiny run."""
     monkeypatch.setattr("limbeck.report.write_report", lambda folder: None)
-
-
-@pytest.fixture
-def refused(limbeck):
-    """Run a command line that cannot be carried out: its status, and the only line of standard error."""
-
-    def run(*arguments):
-        status, _, err = limbeck(*arguments)
-        assert err.startswith("limbeck: error: ") and err.endswith("\n") and err.count("\n") == 1, err
-        return status, err
-
-    return run
 
 
 PLUGIN = '''
