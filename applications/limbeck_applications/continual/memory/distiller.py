@@ -83,7 +83,11 @@ class Distiller:
         self.folder, self.cache = folder, cache
 
     def config(self, data: str, ipc: int, seed: int) -> RunConfig:
-        """Return the run that makes a piece."""
+        """Return the run that makes a piece.
+
+        Pixels that are kept as bytes are held in [0, 1] from the start, unless the settings say otherwise: what lies
+        outside would be cut off at the end.
+        """
         spec = self.spec
         asked: dict[str, Any] = {
             "ipc": ipc,
@@ -95,6 +99,8 @@ class Distiller:
         }
         if self.network:
             asked["network"] = self.network
+        if spec.storage == "uint8":
+            asked["optimiser"] = {"clamp": True}
         limits = {key: value for key in ("seconds", "steps") if (value := getattr(spec, key)) is not None}
         found = configure(spec.method, None, spec.profile, merge(asked, spec.settings))
         if limits and found.matcher is not None:
