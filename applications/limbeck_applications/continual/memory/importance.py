@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from limbeck.data import RealData
+from limbeck.errors import DataError
 from limbeck.networks import FunctionalNetwork, State
 from limbeck.networks.functional import EMBEDDING
 from limbeck_applications.continual.memory.piece import Piece
@@ -103,8 +104,15 @@ def herded(offsets: Tensor, count: int | None = None) -> Tensor:
 
 
 def sample(real: RealData, label: int, generator: torch.Generator) -> Tensor:
-    """Return real images of one class that stand for it, indices int64 [min(IMAGES, size)]."""
+    """Return real images of one class that stand for it, indices int64 [min(IMAGES, size)].
+
+    Raises:
+        DataError: there is none.
+    """
     members = (real.labels == label).nonzero().flatten()
+    if not len(members):
+        name = real.spec.class_names[label]
+        raise DataError(f"no training image of class {label} ('{name}') is there to compare synthetic ones with.")
     order = torch.randperm(len(members), generator=generator, device=generator.device)[:IMAGES]
     return members[order.to(members.device)]
 
