@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import importlib.util
 import inspect
 import io
@@ -23,7 +24,7 @@ from pathlib import Path
 import pytest
 
 import limbeck
-from limbeck import events, hookspecs
+from limbeck import events
 from limbeck.cli import main
 from limbeck.plugins import load_installed, registry, using
 from limbeck.testing import check
@@ -47,9 +48,11 @@ SESSIONS = {
     for number, part in enumerate(text.split(NEW_FOLDER))
     if any(match["language"] in ("sh", "python") and not match["left_out"] for match in BLOCK.finditer(part))
 }
+DECLARED = {registry().kind(kind) for kind in registry().kinds()}
 HOOKS = {
     name: list(inspect.signature(function).parameters)
-    for name, function in vars(hookspecs).items()
+    for module in dict.fromkeys(["limbeck.hookspecs", *(k.module for k in DECLARED if k.distribution == "limbeck")])
+    for name, function in vars(importlib.import_module(module)).items()
     if inspect.isfunction(function) and hasattr(function, "limbeck_spec")
 }
 KINDS = [name.removeprefix("register_") for name in HOOKS if name.startswith("register_")]

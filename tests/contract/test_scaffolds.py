@@ -7,6 +7,7 @@ from this process, which spares the start of another. The tests marked slow type
 from __future__ import annotations
 
 import fcntl
+import importlib
 import importlib.util
 import json
 import os
@@ -21,15 +22,18 @@ from pathlib import Path
 
 import pytest
 
-from limbeck import hookspecs, templates
+from limbeck import templates
 from limbeck.cli import main
 from limbeck.plugins import load_installed, using
 
 ROOT = Path(__file__).parents[2]
+SHIPPED = load_installed().registry
+KINDS = {kind: SHIPPED.kind(kind) for kind in SHIPPED.kinds() if SHIPPED.kind(kind).distribution == "limbeck"}
 FOLDERS = {
     f"trial-{'-'.join(filter(None, (kind, family))).replace('_', '-')}": (kind, family)
-    for kind, families in templates.kinds().items()
+    for kind, families in templates.kinds(SHIPPED).items()
     for family in families
+    if kind in KINDS
 }
 GROUPS = [list(FOLDERS)[start::4] for start in range(4)]
 """Packages that are installed together: building a few at a time keeps each test short."""
@@ -37,6 +41,7 @@ GROUPS = [list(FOLDERS)[start::4] for start in range(4)]
 LESS = {
     "distill": "--steps 2 --networks 0 --max-per-class 12 --set evaluation.protocol.epochs=2",
     "evaluate": "--no-baselines",
+    "continual": "--max-per-class 12 --set retraining.epochs=2 --network convnet-d1-w4-in",
 }
 """What the commands are given on top, so that they have less to do."""
 
@@ -57,6 +62,8 @@ LEAVES = {
     "network_sources": "manifest.json:trial_network_sources",
     "datasets": "manifest.json:trial_datasets",
     "protocols": "evaluation.json:trial_protocols",
+    "continual_strategies": "table.csv:trial_continual_strategies",
+    "continual_benchmarks": "study.json:trial_continual_benchmarks",
 }
 """What a use leaves behind, a file of the run folder and a part of its text; otherwise its name in the manifest."""
 
@@ -143,14 +150,15 @@ def uses(folder):
 
 
 def test_every_kind_has_a_template():
-    hooks = [name.removeprefix("register_") for name in vars(hookspecs) if name.startswith("register_")]
-    assert list(templates.kinds()) == sorted(hooks)
+    assert {kind for kind, _ in FOLDERS.values()} == set(KINDS)
 
 
 def test_every_kind_has_checks_of_its_own():
-    hooks = [name.removeprefix("register_") for name in vars(hookspecs) if name.startswith("register_")]
-    folder = ROOT / "core" / "limbeck" / "testing" / "kinds"
-    assert sorted(path.stem for path in folder.glob("[a-z]*.py")) == sorted(hooks)
+    """They lie in the package that declares the kind, and no checks lie there of a kind that it does not declare."""
+    for package in {kind.package for kind in KINDS.values()}:
+        folder = Path(importlib.import_module(package).__file__).parent / "testing" / "kinds"
+        declared = sorted(name for name, kind in KINDS.items() if kind.package == package)
+        assert sorted(path.stem for path in folder.glob("[a-z]*.py")) == declared
 
 
 @pytest.mark.parametrize("group", range(len(GROUPS)))
@@ -240,8 +248,8 @@ def test_templates_are_in_the_wheel():
     from hatchling.builders.wheel import WheelBuilder
 
     shipped = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
-    folder = ROOT / "core" / "limbeck" / "templates"
-    written = [path.relative_to(ROOT / "core").as_posix() for path in folder.rglob("*.t*") if path.is_file()]
+    rooms = [ROOT / "core", ROOT / "applications"]
+    written = [p.relative_to(r).as_posix() for r in rooms for p in r.rglob("templates/**/*.t*") if p.is_file()]
     assert len(written) > 3 * len(FOLDERS)
     assert [path for path in written if path not in shipped] == []
 
