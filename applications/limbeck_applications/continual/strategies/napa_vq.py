@@ -1,8 +1,8 @@
 """NAPA-VQ: no images are kept; old classes live on as prototypes that are mixed with those of classes near them.
 
-Paper: Malepathirana, Senanayake, Halgamuge, "NAPA-VQ: Neighborhood Aware Prototype Augmentation with Vector Quantization
-for Continual Learning", ICCV 2023, arXiv:2308.09297, section 3 (the quantiser with its graph, prototype augmentation,
-distillation); public code TamashaM/NAPA-VQ (no licence stated), read for what the paper leaves open.
+Paper: Malepathirana, Senanayake, Halgamuge, "NAPA-VQ: Neighborhood Aware Prototype Augmentation with Vector
+Quantization for Continual Learning", ICCV 2023, arXiv:2308.09297, section 3 (the quantiser with its graph, prototype
+augmentation, distillation); public code TamashaM/NAPA-VQ (no licence stated), read for what the paper leaves open.
 The same: four rotations as classes of their own, one learned coding vector for each; cross-entropy over minus the
 distance / 0.1; the neighbour term over a graph of the 15 nearest vectors, whose edges decay by 0.9 and die below
 0.9^10, symmetric after each batch; for images and for prototypes alike, with the weights' gradient off; prototypes
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -37,6 +37,7 @@ from limbeck_applications.continual.bridge.strategy import (
     keywords,
 )
 from limbeck_applications.continual.strategies.napa_vq_parts import (
+    TURNS,
     Codes,
     NeighbourGraph,
     distance_loss,
@@ -49,6 +50,9 @@ from limbeck_applications.continual.strategies.napa_vq_parts import (
 from limbeck_applications.continual.strategy import Context
 from limbeck_applications.continual.stream import Stream
 
+VECTOR_LR = 5 / 200
+"""A coding vector's share of the paper's rate, which is for 50 classes in 4 turns: gradients fall with their number."""
+
 
 class NapaVQOptions(OptionsBase):
     """The paper's numbers; what it trains, and for how long, is the study's unless given here."""
@@ -58,7 +62,16 @@ class NapaVQOptions(OptionsBase):
     batch_size: int | None = Field(None, ge=1, description="images an update, each in 4 turns; the study's (64)")
     lr: float = Field(1e-3, gt=0, description="Adam's rate for the network in the first experience")
     weight_decay: float = Field(2e-4, ge=0, description="L2 coefficient of the network")
-    vector_lr: float = Field(5.0, gt=0, description="SGD's rate for coding vectors in the first experience")
+    start: Literal["features", "normal"] = Field(
+        "features",
+        description="where coding vectors begin: at the mean features of their images, or N(0, 1) (the paper)",
+    )
+    vector_lr: float | None = Field(
+        None,
+        gt=0,
+        description="SGD's rate for coding vectors in the first experience; 5 for 200 of them, as in the paper, and in "
+        "proportion to their number when not given",
+    )
     later: float = Field(0.1, gt=0, description="what both rates are multiplied by in later experiences")
     falls_every: float = Field(
         0.45, gt=0, description="share of an experience's updates after which lr is divided by 10"
@@ -87,8 +100,8 @@ class NapaVQ(AvalancheStrategy):
         _, height, width = stream.spec.shape
         if height != width:
             raise UsageError(
-                f"'{self.name}' turns images by 90 degrees, but those of '{stream.spec.name}' are {height}x{width}, not "
-                "square. Drop it from --strategies."
+                f"'{self.name}' turns images by 90 degrees, but those of '{stream.spec.name}' are {height}x{width} and "
+                "not square. Drop it from --strategies."
             )
 
     def build(self, model: nn.Module, optimiser: Any, criterion: Any, stream: Stream, context: Context) -> Any:
@@ -154,18 +167,23 @@ class Method:
         device = self.context.device
         self.generator = torch.Generator(device).manual_seed(self.context.seed_of("napa_vq", self.position))
         self.codes.welcome(experience.classes, self.generator)
-        if self.position:
-            self._remember(experience.train)
+        self._remember(experience.train)
+        if self.options.start == "features":
+            self.codes.settle()
         strategy.optimizer.state.clear()
-        self.vectors = torch.optim.SGD([self.codes.vectors], lr=self.options.vector_lr)
+        self.vectors = torch.optim.SGD([self.codes.vectors], lr=self._vector_lr())
         updates = strategy.train_epochs * len(strategy.dataloader)
         self.updates = updates if self.limit is None else min(updates, self.limit)
+
+    def _vector_lr(self) -> float:
+        first = TURNS * len(self.stream.experiences[0].classes)
+        return self.options.vector_lr or VECTOR_LR * first
 
     def before_forward(self, strategy: Any, **_: Any) -> None:
         """Turn the batch, and see it as the network before did."""
         images, labels, *rest = strategy.mbatch
-        turned = rotated(images)
-        strategy.mbatch = [turned, rotated_rows(self.codes.rows[labels]), *(each.repeat_interleave(4) for each in rest)]
+        turned, rows = rotated(images), rotated_rows(self.codes.rows[labels])
+        strategy.mbatch = [turned, rows, *(each.repeat_interleave(TURNS) for each in rest)]
         if self.old is not None:
             with torch.no_grad():
                 self.target = self.old(turned)
@@ -183,7 +201,7 @@ class Method:
         if self.old is None:
             return loss
         loss = loss + options.distillation_weight * distillation_loss(features, self.target)
-        return loss + self._prototype_term(len(features) // 4) if options.prototypes else loss
+        return loss + self._prototype_term(len(features) // TURNS) if options.prototypes else loss
 
     def _neighbour_term(self, apart: Tensor, rows: Tensor) -> Tensor:
         """Let the batch move the graph, which prototypes need in any case, and return the term."""
@@ -209,7 +227,7 @@ class Method:
         done, later = strategy.clock.train_exp_iterations, self.options.later if self.position else 1.0
         courses = (
             (strategy.optimizer, self.options.lr, self.options.falls_every),
-            (self.vectors, self.options.vector_lr, self.options.vector_falls_every),
+            (self.vectors, self._vector_lr(), self.options.vector_falls_every),
         )
         for optimiser, rate, share in courses:
             for group in optimiser.param_groups:

@@ -153,6 +153,11 @@ class Codes:
         self.prototypes = torch.cat([self.prototypes, torch.zeros_like(fresh)])
         self.graph.grow(count, self.prototypes)
 
+    def settle(self) -> None:
+        """Move the vectors of new classes to their prototypes."""
+        with torch.no_grad():
+            self.vectors[self.old :] = self.prototypes[self.old :]
+
     def spare_old(self) -> None:
         """Take the gradient off the vectors of old classes."""
         if self.vectors.grad is not None:
