@@ -64,9 +64,38 @@ def register_continual_benchmarks(register: Register) -> None:
 @hookimpl
 def register_continual_strategies(register: Register) -> None:
     """Offer what ships: ways to learn a stream."""
-    register(
-        "distilled_gdumb",
-        f"{HERE}.strategies.distilled_gdumb:DistilledGDumb",
-        summary="a fresh network after each experience, trained on the distilled memory alone",
-        paper="arXiv:2110.04181",
-    )
+    for name, place, summary, paper in (
+        ("naive", "naive:Naive", "nothing but the experience at hand: the floor", ""),
+        ("joint", "joint:Joint", "all images so far, from scratch after each experience: the ceiling", ""),
+        ("replay_reservoir", "replay_reservoir:ReplayReservoir", "replay of a reservoir sample", "arXiv:1902.10486"),
+        (
+            "replay_balanced",
+            "replay_balanced:ReplayBalanced",
+            "replay of equally many of each class",
+            "arXiv:1902.10486",
+        ),
+        ("replay_herding", "replay_herding:ReplayHerding", "replay of images near class means", "arXiv:1611.07725"),
+        ("er_ace", "er_ace:ErAce", "replay with an asymmetric cross-entropy", "arXiv:2104.05025"),
+        ("der_pp", "der_pp:DerPlusPlus", "replay of images with the logits they had", "arXiv:2004.07211"),
+        ("lwf", "lwf:Lwf", "distilling the network before into the next, no memory", "arXiv:1606.09282"),
+        ("ewc", "ewc:Ewc", "holding weights that mattered, no memory", "arXiv:1612.00796"),
+        (
+            "nearest_mean",
+            "nearest_mean:NearestMean",
+            "class means under a frozen encoder, no images",
+            "arXiv:2210.04428",
+        ),
+        (
+            "napa_vq",
+            "napa_vq:NapaVQ",
+            "vector quantisation with neighbours and prototypes, no images",
+            "arXiv:2308.09297",
+        ),
+        (
+            "distilled_gdumb",
+            "distilled_gdumb:DistilledGDumb",
+            "a fresh network after each experience, trained on the distilled memory alone",
+            "arXiv:2110.04181",
+        ),
+    ):
+        register(name, f"{HERE}.strategies.{place}", summary=summary, paper=paper, extra="continual")
