@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.augment import Augmentation
@@ -104,34 +105,40 @@ def shuffled(size: int, generator: torch.Generator, device: torch.device) -> Ten
     return torch.randperm(size, generator=generator, device=generator.device).to(device)
 
 
-def augmentation_of(asked: Any, spec: DataSpec) -> Augmentation | None:
-    """Return a registered augmentation for a stream's images, or None where none is asked for.
+class Augmented:
+    """Batches of a memory as the network sees them: transformed, labels mixed where the images are.
+
+    Args:
+        augmentation: a registered one, or None for batches as they are.
+        spec: of the stream's images.
+        generator: owner of the draws, on the images' device.
 
     Raises:
         UsageError: an unknown name or option.
     """
-    if asked is None:
-        return None
-    made: Augmentation = registry().create("augmentations", asked)
-    return made.for_data(spec)
+
+    def __init__(self, augmentation: Any, spec: DataSpec, generator: torch.Generator) -> None:
+        made: Augmentation | None = None if augmentation is None else augmentation_of(augmentation)
+        self.augmentation = None if made is None else made.for_data(spec)
+        self.num_classes, self.generator = spec.num_classes, generator
+
+    def __call__(self, batch: MemoryTensors) -> MemoryTensors:
+        """Return a batch with a draw of its own."""
+        if self.augmentation is None:
+            return batch
+        draw = self.augmentation.draw(len(batch), self.generator, one_op=True)
+        labels = batch.labels
+        if self.augmentation.mixes_labels:
+            soft = labels if labels.ndim == 2 else F.one_hot(labels, self.num_classes).to(batch.images)
+            labels = self.augmentation.mix(soft, draw)
+        return MemoryTensors(self.augmentation.apply(batch.images, draw), labels, batch.tasks)
 
 
-def augmented(
-    batch: MemoryTensors, augmentation: Augmentation | None, generator: torch.Generator, num_classes: int
-) -> MemoryTensors:
-    """Return a batch as the network sees it: transformed, labels mixed where the images are.
+def augmentation_of(asked: Any) -> Augmentation:
+    """Return a registered augmentation.
 
-    Args:
-        batch: of the memory.
-        augmentation: or None for the batch as it is.
-        generator: owner of the draw, on the images' device.
-        num_classes: of the stream.
+    Raises:
+        UsageError: an unknown name or option.
     """
-    if augmentation is None:
-        return batch
-    draw = augmentation.draw(len(batch), generator, one_op=True)
-    labels = batch.labels
-    if augmentation.mixes_labels:
-        soft = labels if labels.ndim == 2 else torch.nn.functional.one_hot(labels, num_classes).to(batch.images)
-        labels = augmentation.mix(soft, draw)
-    return MemoryTensors(augmentation.apply(batch.images, draw), labels, batch.tasks)
+    made: Augmentation = registry().create("augmentations", asked)
+    return made

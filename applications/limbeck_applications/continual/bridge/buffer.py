@@ -56,6 +56,7 @@ class DistilledBuffer(_ExemplarsBuffer):  # type: ignore[misc]
         keeping = Keeping.of(type(self).__name__, {"max_size": max_size, "method": method, **options})
         super().__init__(keeping.max_size or keeping.max_bytes)
         self.keeper = Keeper(keeping, sets)
+        self._warned = False
 
     @property
     def memory(self) -> LimitedMemory | None:
@@ -96,7 +97,8 @@ class DistilledBuffer(_ExemplarsBuffer):  # type: ignore[misc]
     def _refresh(self) -> None:
         if self.keeper.is_empty:
             return
-        if self.keeper.kept().labels.ndim == 2:
+        if self.keeper.kept().labels.ndim == 2 and not self._warned:
+            self._warned = True
             warnings.warn(
                 f"'{self.keeper.keeping.method}' learns soft labels, but a buffer of Avalanche holds classes: the most "
                 "probable one is taken. DistilledReplay and DistilledGDumb use the soft labels.",

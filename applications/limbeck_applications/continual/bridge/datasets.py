@@ -69,7 +69,7 @@ def classes_of(experience: Any, asked: int | None) -> Classes:
     stream = _stream(experience)
     found = {int(label) for each in stream for label in each.dataset.targets.uniques}
     if asked is None:
-        known = {int(label) for root in preprocessing.roots(experience.dataset) for label in _targets(root)}
+        known = _known(experience) if found <= _known(experience) else set()
         return Classes(max(found | known) + 1, tuple(sorted(known - found)), len(stream))
     if max(found) >= asked:
         raise UsageError(f"the stream has a class {max(found)}, so num_classes must be above it, not {asked}.")
@@ -179,6 +179,13 @@ def _stream(experience: Any) -> Sequence[Any]:
     """Return all experiences of the stream, or the one where they cannot be looked at ahead of time."""
     stream = getattr(experience, "origin_stream", None)
     return list(stream) if isinstance(stream, Sequence) else [experience]
+
+
+def _known(experience: Any) -> set[int]:
+    """Return the classes of the data sets underneath, where the benchmark does not check by itself."""
+    if hasattr(experience, "benchmark"):
+        return set()
+    return {int(label) for root in preprocessing.roots(experience.dataset) for label in _targets(root)}
 
 
 def _targets(root: Any) -> Iterable[Any]:

@@ -17,11 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from limbeck.errors import UsageError
 from limbeck.seeding import generator
 from limbeck.synthetic import SyntheticSet
-from limbeck_applications.continual.bridge.batches import MemoryLoader, MemoryTensors, augmentation_of, augmented
+from limbeck_applications.continual.bridge.batches import Augmented, MemoryLoader, MemoryTensors, augmentation_of
 from limbeck_applications.continual.bridge.keeper import Keeper
 from limbeck_applications.continual.bridge.library import avalanche
 from limbeck_applications.continual.bridge.limits import Keeping, LimitedMemory
@@ -64,9 +63,11 @@ class DistilledGDumb(_SupervisedPlugin):  # type: ignore[misc]
         keeping = Keeping.of(type(self).__name__, {"max_size": max_size, "method": method, **options})
         self.keeper = Keeper(keeping, sets)
         self.augmentation = augmentation
+        if augmentation is not None:
+            augmentation_of(augmentation)
         self._initial: Any = None
         self._criterion: MemoryCriterion | None = None
-        self._draws: torch.Generator | None = None
+        self._augmented: Augmented | None = None
 
     @property
     def memory(self) -> LimitedMemory | None:
@@ -84,6 +85,11 @@ class DistilledGDumb(_SupervisedPlugin):  # type: ignore[misc]
 
     def after_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
         """Distil the experience, and put the memory in its place."""
+        if hasattr(strategy.experience, "access_task_boundaries"):
+            raise UsageError(
+                "GDumb trains on its memory when an experience is complete, and an online stream arrives in parts. "
+                "Train on the stream that was split, or replay: DistilledReplay."
+            )
         self.keeper.learn(strategy.experience, strategy.device)
         strategy.adapted_dataset = self.keeper.dataset()
 
@@ -92,18 +98,18 @@ class DistilledGDumb(_SupervisedPlugin):  # type: ignore[misc]
         strategy.model_adaptation(self._initial)
         strategy.model.load_state_dict(self._initial.state_dict())
         strategy.optimizer.state = defaultdict(dict)
-        memory = MemoryTensors.of(self.keeper.kept(), self.keeper.task_labels(), strategy.device)
+        kept, spec = self.keeper.kept(), self.keeper.known_spec()
+        memory = MemoryTensors.of(kept, self.keeper.task_labels(), strategy.device)
         owner = (self.keeper.keeping.seed, "gdumb", len(self.keeper.tasks))
         strategy.dataloader = MemoryLoader(memory, strategy.train_mb_size, generator(*owner, "order"))
-        self._draws = generator(*owner, "augment", device=strategy.device)
+        self._augmented = Augmented(self.augmentation, spec, generator(*owner, "augment", device=strategy.device))
         self._criterion = strategy._criterion = MemoryCriterion(strategy._criterion)
 
     def before_forward(self, strategy: Any, **kwargs: Any) -> None:
         """Augment the batch, and leave its soft labels to the criterion."""
-        batch, spec = strategy.dataloader.current, self.keeper.spec
-        if batch is None or spec is None or self._draws is None or self._criterion is None:
+        if self._augmented is None or self._criterion is None:
             return
-        seen = augmented(batch, augmentation_of(self.augmentation, spec), self._draws, spec.num_classes)
+        seen = self._augmented(strategy.dataloader.current)
         strategy.mbatch[0] = seen.images
         self._criterion.waiting = seen.labels if seen.labels.ndim == 2 else None
 

@@ -51,19 +51,23 @@ class Keeper:
         """Whether nothing is kept yet."""
         return self.memory is None or not self.memory.pieces
 
-    def learn(self, experience: Any, device: torch.device) -> None:
+    def learn(self, experience: Any, device: torch.device) -> bool:
         """Distil an experience into the memory, from its images alone.
+
+        Returns:
+            Whether it was: not while an online stream still brings parts of it.
 
         Raises:
             UsageError: it cannot be read, does not fit what came before, or the memory is too small.
         """
         whole = complete(experience)
         if whole is None:
-            return
+            return False
         with lent_generators(self.keeping.seed):
             brought = self._read(whole, device)
         self._memory(brought, device).add(brought.real, brought.classes)
         self.tasks.append(brought.task)
+        return True
 
     def resize(self, size: int) -> None:
         """Let the memory hold ``size`` images from now on."""
@@ -81,6 +85,10 @@ class Keeper:
         if self.arity:
             with lent_generators(self.keeping.seed):
                 check_arity(experience, self.arity)
+
+    def known_spec(self) -> DataSpec:
+        """Return what is known of the stream's images; only where something is kept."""
+        return self._made()[1]
 
     def kept(self) -> Kept:
         """Return what networks are trained on; only where something is kept."""

@@ -14,12 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from limbeck.errors import UsageError
 from limbeck.seeding import generator
 from limbeck.synthetic import SyntheticSet
-from limbeck_applications.continual.bridge.batches import MemoryTensors, Rounds, augmentation_of, augmented
+from limbeck_applications.continual.bridge.batches import Augmented, MemoryTensors, Rounds, augmentation_of
 from limbeck_applications.continual.bridge.keeper import Keeper
 from limbeck_applications.continual.bridge.library import avalanche
 from limbeck_applications.continual.bridge.limits import Keeping, LimitedMemory
@@ -66,7 +64,9 @@ class DistilledReplay(_SupervisedPlugin):  # type: ignore[misc]
         self.keeper = Keeper(keeping, sets)
         self.batch_size, self.weight, self.augmentation = batch_size, weight, augmentation
         self._rounds: Rounds | None = None
-        self._draws: torch.Generator | None = None
+        self._augmented: Augmented | None = None
+        if augmentation is not None:
+            augmentation_of(augmentation)
 
     @property
     def memory(self) -> LimitedMemory | None:
@@ -78,19 +78,20 @@ class DistilledReplay(_SupervisedPlugin):  # type: ignore[misc]
         if self.keeper.is_empty:
             return
         self.keeper.check(strategy.experience)
+        if self._rounds is not None:  # of an online experience that arrives in parts
+            return
         memory = MemoryTensors.of(self.keeper.kept(), self.keeper.task_labels(), strategy.device)
         owner = (self.keeper.keeping.seed, "replay", len(self.keeper.tasks))
         size = self.batch_size or strategy.train_mb_size
         self._rounds = Rounds(memory, size, generator(*owner, "order"))
-        self._draws = generator(*owner, "augment", device=strategy.device)
+        draws = generator(*owner, "augment", device=strategy.device)
+        self._augmented = Augmented(self.augmentation, self.keeper.known_spec(), draws)
 
     def before_backward(self, strategy: Any, **kwargs: Any) -> None:
         """Add the memory's loss to the batch's."""
-        spec = self.keeper.spec
-        if self._rounds is None or self._draws is None or spec is None:
+        if self._rounds is None or self._augmented is None:
             return
-        chosen = augmentation_of(self.augmentation, spec)
-        batch = augmented(self._rounds.next(), chosen, self._draws, spec.num_classes)
+        batch = self._augmented(self._rounds.next())
         if batch.tasks is None:
             logits = strategy.model(batch.images)
         else:
@@ -99,5 +100,5 @@ class DistilledReplay(_SupervisedPlugin):  # type: ignore[misc]
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Distil the experience into the memory."""
-        self._rounds = None
-        self.keeper.learn(strategy.experience, strategy.device)
+        if self.keeper.learn(strategy.experience, strategy.device):
+            self._rounds = None

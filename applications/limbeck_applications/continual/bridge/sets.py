@@ -14,6 +14,7 @@ from limbeck.files import read_json
 from limbeck.synthetic import SyntheticSet
 from limbeck_applications.continual.memory.budget import image_bytes
 from limbeck_applications.continual.memory.distiller import PIECE, Distiller, MemorySpec
+from limbeck_applications.continual.memory.labels import check_kept
 from limbeck_applications.continual.memory.piece import Piece
 from limbeck_applications.continual.memory.shrink import keep_best
 
@@ -70,6 +71,7 @@ def as_piece(given: SyntheticSet | str | Path, num_classes: int) -> Piece:
 
     Raises:
         UsageError: it has another number of classes, and does not say which they are.
+        UsageError: its labels need more than it holds, such as a teacher.
         ArtifactError: the folder holds no set.
     """
     made = given if isinstance(given, SyntheticSet) else SyntheticSet.load(given)
@@ -80,7 +82,7 @@ def as_piece(given: SyntheticSet | str | Path, num_classes: int) -> Piece:
             f"a set of '{made.spec.name}' has {made.spec.num_classes} classes, but the stream has {num_classes}. "
             "Give a set of the whole data set, or num_classes= of the stream."
         )
-    return Piece(made, tuple(range(num_classes)))
+    return Piece(check_kept(made), tuple(range(num_classes)))
 
 
 def fitting(piece: Piece, stream: DataSpec) -> Piece:
