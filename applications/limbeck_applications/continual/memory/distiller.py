@@ -15,6 +15,7 @@ from limbeck.config import RunConfig, merge
 from limbeck.configure import configure
 from limbeck.data import DataSet, DataSpec, RealData
 from limbeck.distillation.checkpoint import NAME as CHECKPOINT
+from limbeck.distillation.start import formation_of
 from limbeck.errors import ArtifactError, CheckpointError, UsageError
 from limbeck.execution.plan import NAME as PLAN
 from limbeck.files import content_key, read_json, write_json
@@ -111,6 +112,12 @@ class Distiller:
         """Return the bytes of one image with its label in a piece of ``classes`` classes."""
         soft = classes if projector_of(self.config(spec.name, 1, 0)).learns() else 0
         return image_bytes(spec, self.spec.storage, soft)
+
+    def most(self, real: RealData, classes: Sequence[int]) -> int:
+        """Return how many images of each of these classes there are real ones to start from, at least 1."""
+        formation = formation_of(self.config(real.spec.name, 1, 0), real.spec)
+        sizes = torch.bincount(real.labels, minlength=real.spec.num_classes)[list(classes)]
+        return max(1, int(sizes.min()) // formation.starts_from)
 
     def distil(self, real: RealData, classes: Sequence[int], ipc: int, seed: int, experience: int = 0) -> Piece:
         """Make a piece of one experience.

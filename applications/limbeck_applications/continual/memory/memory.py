@@ -52,6 +52,8 @@ class DistilledMemory:
         share = self.budget.a_class(self.seen + len(classes))
         old = tuple(self._fitted(piece, share) for piece in self.pieces)
         ipc = self.share_of(classes, share, real.spec)
+        if self.distiller.spec.ipc is None:
+            ipc = min(ipc, self.distiller.most(real, classes))
         piece = self.distiller.distil(real, classes, ipc, piece_seed(self.seed, position), position)
         piece = keep_best(piece, self.room(piece, share))
         changed = [p for p, before in zip(old, self.pieces, strict=True) if p is not before]
