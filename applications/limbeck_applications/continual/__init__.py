@@ -71,7 +71,7 @@ def register_continual_strategies(register: Register) -> None:
         (
             "replay_balanced",
             "replay_balanced:ReplayBalanced",
-            "replay of equally many of each class",
+            "replay of equally many a class",
             "arXiv:1902.10486",
         ),
         ("replay_herding", "replay_herding:ReplayHerding", "replay of images near class means", "arXiv:1611.07725"),
@@ -82,13 +82,13 @@ def register_continual_strategies(register: Register) -> None:
         (
             "nearest_mean",
             "nearest_mean:NearestMean",
-            "class means under a frozen encoder, no images",
+            "class means under a frozen encoder",
             "arXiv:2210.04428",
         ),
         (
             "napa_vq",
             "napa_vq:NapaVQ",
-            "vector quantisation with neighbours and prototypes, no images",
+            "quantisation with neighbours and prototypes",
             "arXiv:2308.09297",
         ),
         (
