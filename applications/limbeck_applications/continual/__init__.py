@@ -75,8 +75,10 @@ def register_continual_strategies(register: Register) -> None:
             "arXiv:1902.10486",
         ),
         ("replay_herding", "replay_herding:ReplayHerding", "replay of images near class means", "arXiv:1611.07725"),
+        ("gdumb", "gdumb:GDumb", "a network from its first weights, on random images alone", "arXiv:2110.04181"),
         ("er_ace", "er_ace:ErAce", "replay with an asymmetric cross-entropy", "arXiv:2104.05025"),
         ("der_pp", "der_pp:DerPlusPlus", "replay of images with the logits they had", "arXiv:2004.07211"),
+        ("icarl", "icarl:ICaRL", "herded exemplars, distillation and nearest class means", "arXiv:1611.07725"),
         ("lwf", "lwf:Lwf", "distilling the network before into the next, no memory", "arXiv:1606.09282"),
         ("ewc", "ewc:Ewc", "holding weights that mattered, no memory", "arXiv:1612.00796"),
         (
@@ -90,6 +92,12 @@ def register_continual_strategies(register: Register) -> None:
             "napa_vq:NapaVQ",
             "quantisation with neighbours and prototypes",
             "arXiv:2308.09297",
+        ),
+        (
+            "distilled_replay",
+            "distilled_replay:DistilledReplay",
+            "replay of distilled images, soft labels included",
+            "arXiv:2103.15851",
         ),
         (
             "distilled_gdumb",

@@ -88,6 +88,10 @@ class AvalancheStrategy(Strategy):
         """Return the bytes that are kept after an experience, and how many images are among them."""
         return 0, 0
 
+    def row(self, lesson: Lesson, accuracies: tuple[float, ...], seconds: float) -> Row:
+        """Return the row of an experience, with what ``kept`` counts."""
+        return Row(accuracies, seconds, *self.kept(lesson))
+
     def run(self, stream: Stream, context: Context) -> Iterator[Row]:
         """Learn the stream experience by experience; see the base class."""
         benchmark = benchmark_of(stream)
@@ -100,7 +104,7 @@ class AvalancheStrategy(Strategy):
                 lesson.learner.train(experience, eval_streams=[])
                 seconds = time.perf_counter() - began
                 accuracies = self._tested(lesson)
-            yield Row(accuracies, seconds, *self.kept(lesson))
+            yield self.row(lesson, accuracies, seconds)
 
     def _started(self, stream: Stream, context: Context) -> Any:
         model = fresh_network(stream, context)
