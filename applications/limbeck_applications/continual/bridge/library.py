@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,10 +49,24 @@ def avalanche() -> Any:
                 importlib.import_module(f"avalanche.{part}")
             return importlib.import_module("avalanche")
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"continual learning on Avalanche needs '{error.name}', which is not installed. "
-            "Type: pip install 'limbeck[continual]'"
-        ) from error
+        raise _missing(error.name or "avalanche") from error
+
+
+def require() -> None:
+    """Refuse, in no time, what will need Avalanche where it is not installed.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    if importlib.util.find_spec("avalanche") is None:
+        raise _missing("avalanche")
+
+
+def _missing(library: str) -> MissingExtraError:
+    return MissingExtraError(
+        f"continual learning on Avalanche needs '{library}', which is not installed. "
+        "Type: pip install 'limbeck[continual]'"
+    )
 
 
 @contextmanager

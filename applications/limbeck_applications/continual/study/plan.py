@@ -16,6 +16,8 @@ from limbeck.execution.device import resolve_device
 from limbeck.files import content_key
 from limbeck.networks import build_network
 from limbeck.plugins import registry
+from limbeck_applications.continual.bridge.library import require
+from limbeck_applications.continual.bridge.strategy import AvalancheStrategy
 from limbeck_applications.continual.memory.budget import Budget, image_bytes
 from limbeck_applications.continual.memory.distiller import Distiller, MemorySpec
 from limbeck_applications.continual.memory.memory import DistilledMemory
@@ -142,6 +144,8 @@ def _parts(settings: StudySettings) -> tuple[Part, ...]:
     parts: list[Part] = []
     for spec in settings.strategies:
         strategy: Strategy = registry().create(KIND, spec.model_dump())
+        if isinstance(strategy, AvalancheStrategy):
+            require()
         label = spec.name + "".join(f" {key}={value}" for key, value in spec.options().items())
         distilled = strategy.memory == "distilled"
         if distilled and not settings.memories:
