@@ -75,7 +75,7 @@ def register_continual_strategies(register: Register) -> None:
             "arXiv:1902.10486",
         ),
         ("replay_herding", "replay_herding:ReplayHerding", "replay of images near class means", "arXiv:1611.07725"),
-        ("gdumb", "gdumb:GDumb", "a network from its first weights, on random images alone", "arXiv:2110.04181"),
+        ("gdumb", "gdumb:GDumb", "a network from its first weights, on random images alone", ""),
         ("er_ace", "er_ace:ErAce", "replay with an asymmetric cross-entropy", "arXiv:2104.05025"),
         ("der_pp", "der_pp:DerPlusPlus", "replay of images with the logits they had", "arXiv:2004.07211"),
         ("icarl", "icarl:ICaRL", "herded exemplars, distillation and nearest class means", "arXiv:1611.07725"),

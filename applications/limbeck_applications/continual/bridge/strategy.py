@@ -221,7 +221,7 @@ def benchmark_of(stream: Stream) -> Any:
         scenarios.with_classes_timeline(library.benchmarks.benchmark_from_datasets(train=train, test=test))
     )
     classes = [list(each.classes) for each in stream.experiences]
-    arrivals = Arrivals(stream.spec.num_classes, [len(each) for each in classes], sum(classes, []))
+    arrivals = Arrivals(stream.spec.num_classes, [len(each) for each in classes], [c for each in classes for c in each])
     for experience in (*benchmark.train_stream, *benchmark.test_stream):
         experience.benchmark = arrivals
     return benchmark

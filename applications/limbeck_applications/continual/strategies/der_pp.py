@@ -1,11 +1,11 @@
 """DER++: replay of images together with the logits that the network gave them when it had learned them.
 
-Paper: Buzzega et al.: Dark Experience for General Continual Learning (arXiv:2004.07211), equation 6: cross-entropy on the
-stream, alpha times the squared distance to stored logits, beta times the cross-entropy on the buffer.
+Paper: Buzzega et al.: Dark Experience for General Continual Learning (arXiv:2004.07211), equation 6: cross-entropy on
+the stream, alpha times the squared distance to stored logits, beta times the cross-entropy on the buffer.
 Code: ContinualAI/avalanche, ``DER`` with beta above 0 (MIT), which trains it.
 The same: the three terms; alpha 0.1 and beta 0.5, the library's defaults, which are among those the paper searched.
-Differs, as the library does: logits are stored after an experience, of images as they are; one batch of the buffer serves
-both terms; as many images of every class are kept. Logits count in the bytes, 4 for each class of the stream.
+Differs, as the library does: logits are stored after an experience, of images as they are; one batch of the buffer
+serves both terms; as many images of every class are kept. Logits count in the bytes, 4 for each class of the stream.
 """
 
 from __future__ import annotations

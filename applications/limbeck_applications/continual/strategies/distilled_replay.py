@@ -1,13 +1,14 @@
 """Distilled replay: each update sees a batch of the experience beside a batch of the distilled memory.
 
-Paper: Rosasco et al.: Distilled Replay: Overcoming Forgetting through Synthetic Samples (arXiv:2103.15851), which adds one
-distilled image of each past class to every batch.
+Paper: Rosasco et al.: Distilled Replay: Overcoming Forgetting through Synthetic Samples (arXiv:2103.15851), which
+adds one distilled image of each past class to every batch.
 Code: andrearosasco/DistilledReplay (no licence file).
-The same: while an experience is learned, the memory holds what was distilled of those before it; one cross-entropy over
-both batches.
-Differs: the memory is distilled by any method, in any number format and size; batches are drawn from it, every image once
-before any comes again; soft labels learn by soft cross-entropy. The memory's batch passes the network by itself, which
-changes nothing but for batch norm. As for the rivals that replay real images, nothing is augmented unless asked.
+The same: while an experience is learned, the memory holds what was distilled of those before it; one cross-entropy
+over both batches.
+Differs: the memory is distilled by any method, in any number format and size; batches are drawn from it, every image
+once before any comes again; soft labels learn by soft cross-entropy. The memory's batch passes the network by itself,
+which changes nothing but for batch norm. As for the rivals that replay real images, nothing is augmented unless
+asked.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """ER-ACE: replay whose new classes compete among themselves alone, so that old features are not pushed away.
 
 Paper: Caccia et al.: New Insights on Reducing Abrupt Representation Change in Online Continual Learning
-(arXiv:2104.05025), equation 3: the cross-entropy of a batch of the stream is over its own classes, that of a batch of the
-buffer over all.
+(arXiv:2104.05025), equation 3: the cross-entropy of a batch of the stream is over its own classes, that of a batch of
+the buffer over all.
 Code: ContinualAI/avalanche, ``ER_ACE`` (MIT), which trains it.
 The same: the two losses, averaged; a buffer with as many random images of every class.
-Differs: the paper's buffer is a reservoir that is filled during one pass; here the images of an experience enter it before
-the experience is learned, as in the library.
+Differs: the paper's buffer is a reservoir that is filled during one pass; here the images of an experience enter it
+before the experience is learned, as in the library.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ErAce(KeepsImages):
 
 
 def fill(lesson: Lesson, size: int) -> int:
-    """Return how many images a class-balanced buffer of some size holds at least when this experience has entered it."""
+    """Return how many images a class-balanced buffer holds at least once this experience has entered it."""
     so_far = lesson.stream.experiences[: lesson.position + 1]
     classes = lesson.stream.seen(lesson.position)
     counts = [sum(int((each.train.labels == label).sum()) for each in so_far) for label in classes]

@@ -3,10 +3,10 @@
 Paper: Kirkpatrick et al.: Overcoming Catastrophic Forgetting in Neural Networks (arXiv:1612.00796), equation 3.
 Code: ContinualAI/avalanche, ``EWC`` (MIT), which trains it.
 The same: a quadratic penalty for each past experience, weighted by the diagonal of the Fisher information.
-Differs: one head for the whole stream; Fisher information is the mean of squared gradients of batches, not of images, so
-that ``strength`` means another thing than in the paper; its default is that of the library's own baseline on permuted MNIST.
-Weights and importances of past experiences are not counted in the bytes, as no network is; ``mode=online`` keeps one of
-each (Schwarz et al., arXiv:1805.06370).
+Differs: one head for the whole stream; Fisher information is the mean of squared gradients of batches, not of images,
+so that ``strength`` means another thing than in the paper; its default is that of the library's own baseline on
+permuted MNIST. Weights and importances of past experiences are not counted in the bytes, as no network is;
+``mode=online`` keeps one of each (Schwarz et al., arXiv:1805.06370).
 """
 
 from __future__ import annotations

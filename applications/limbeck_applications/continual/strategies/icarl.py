@@ -1,12 +1,14 @@
 """iCaRL: herded exemplars, distillation of old outputs, and the nearest mean of exemplars as classifier.
 
-Paper: Rebuffi et al.: iCaRL: Incremental Classifier and Representation Learning (arXiv:1611.07725), algorithms 1 to 5.
+Paper: Rebuffi et al.: iCaRL: Incremental Classifier and Representation Learning (arXiv:1611.07725), algorithms 1 to
+5.
 Code: ContinualAI/avalanche, ``ICaRL`` (MIT), which trains it.
-The same: sigmoid outputs, binary cross-entropy with the old network's outputs as targets of old classes, exemplars among
-the images of an experience, herding on features of unit length, the first exemplars of a class kept when its share shrinks.
-Differs: passes, rate and batch are those of every other strategy here (the paper: 70 epochs at rate 2 on CIFAR-100). As in
-the library, a class mean is also averaged over mirrored exemplars. The library answers with the mean zero for classes that
-have not come yet, which can be the nearest; here, as in the paper, only classes seen are answered.
+The same: sigmoid outputs, binary cross-entropy with the old network's outputs as targets of old classes, exemplars
+among the images of an experience, herding on features of unit length, the first exemplars of a class kept when its
+share shrinks.
+Differs: passes, rate and batch are those of every other strategy here (the paper: 70 epochs at rate 2 on CIFAR-100).
+As in the library, a class mean is also averaged over mirrored exemplars. The library answers with the mean zero for
+classes that have not come yet, which can be the nearest; here, as in the paper, only classes seen are answered.
 """
 
 from __future__ import annotations

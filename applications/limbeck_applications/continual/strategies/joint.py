@@ -3,9 +3,9 @@
 Paper: Caruana: Multitask Learning (1997), as continual learning uses it for an upper bound.
 Code: ContinualAI/avalanche, ``Cumulative`` (MIT), which trains it.
 The same: all images so far are there, in the passes that any other strategy makes over an experience.
-Differs: the network returns to its first weights before each experience, so that each row is what training on all data so
-far gives, and not what one network gives that has seen the first classes most often. Nothing bounds what is kept: the
-bytes of a row are those of all images so far.
+Differs: the network returns to its first weights before each experience, so that each row is what training on all
+data so far gives, and not what one network gives that has seen the first classes most often. Nothing bounds what is
+kept: the bytes of a row are those of all images so far.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Learning without Forgetting: the network before an experience teaches the network during it; nothing else is kept.
 
-Paper: Li, Hoiem: Learning without Forgetting (arXiv:1606.09282), equation 3: cross-entropy on the new classes plus the
-distillation of old outputs at temperature 2, with weight 1.
+Paper: Li, Hoiem: Learning without Forgetting (arXiv:1606.09282), equation 3: cross-entropy on the new classes plus
+the distillation of old outputs at temperature 2, with weight 1.
 Code: ContinualAI/avalanche, ``LwF`` (MIT), which trains it.
 The same: temperature, weight, images of the experience alone as inputs of both networks.
-Differs: one head for the whole stream in place of one a task; the distance is the Kullback-Leibler divergence over the
-classes seen before, whose gradient is that of the paper's cross-entropy; no warm-up of new units. The copy of the network
-is not counted in the bytes, as no network is.
+Differs: one head for the whole stream in place of one a task; the distance is the Kullback-Leibler divergence over
+the classes seen before, whose gradient is that of the paper's cross-entropy; no warm-up of new units. The copy of the
+network is not counted in the bytes, as no network is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Experience replay from a buffer with as many random images of every class.
 
-Paper: Chaudhry et al.: On Tiny Episodic Memories in Continual Learning (arXiv:1902.10486), which compares it with others.
+Paper: Chaudhry et al.: On Tiny Episodic Memories in Continual Learning (arXiv:1902.10486), which compares it with
+others.
 Code: ContinualAI/avalanche, ``ReplayPlugin`` with ``ClassBalancedBuffer`` (MIT), which keeps and mixes.
 The same: a batch of the buffer beside each batch of the experience, one cross-entropy over both.
 Differs: random images of each class in place of its last ones (the paper's ring buffer), chosen after an experience.

@@ -1,12 +1,12 @@
 """Experience replay of herded images: their mean feature stays near that of their class.
 
-Papers: Welling: Herding Dynamical Weights to Learn (ICML 2009); Rebuffi et al.: iCaRL (arXiv:1611.07725), equation 4, which
-chose exemplars that way.
+Papers: Welling: Herding Dynamical Weights to Learn (ICML 2009); Rebuffi et al.: iCaRL (arXiv:1611.07725), equation 4,
+which chose exemplars that way.
 Code: ContinualAI/avalanche, ``ReplayPlugin`` with ``ParametricBuffer`` (MIT), which keeps and mixes.
 The same: greedy choice on what enters the last layer, by the network that has just learned the experience; as many of
 every class.
-Differs from iCaRL: features are not brought to unit length, as in the library's own herding; when the share of a class
-shrinks, what stays is herded anew among what is kept, with the network as it is then.
+Differs from iCaRL: features are not brought to unit length, as in the library's own herding; when the share of a
+class shrinks, what stays is herded anew among what is kept, with the network as it is then.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Experience replay from a reservoir: every image of the stream has the same chance to be kept.
 
-Paper: Chaudhry et al.: On Tiny Episodic Memories in Continual Learning (arXiv:1902.10486), with the reservoir of Vitter:
-Random Sampling with a Reservoir (1985).
+Paper: Chaudhry et al.: On Tiny Episodic Memories in Continual Learning (arXiv:1902.10486), with the reservoir of
+Vitter: Random Sampling with a Reservoir (1985).
 Code: ContinualAI/avalanche, ``ReplayPlugin`` with ``ReservoirSamplingBuffer`` (MIT), which keeps and mixes.
 The same: a batch of the buffer beside each batch of the experience, one cross-entropy over both.
-Differs: the buffer is filled after an experience, not during it; while the budget grows, so does the reservoir, and images
-that were dropped before cannot come back.
+Differs: the buffer is filled after an experience, not during it; while the budget grows, so does the reservoir, and
+images that were dropped before cannot come back.
 """
 
 from __future__ import annotations
