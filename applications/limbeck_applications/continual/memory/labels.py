@@ -38,5 +38,5 @@ def check_kept(made: SyntheticSet) -> SyntheticSet:
 def _refused(name: str) -> UsageError:
     return UsageError(
         f"a memory keeps a class or probabilities with each image, but labels '{name}' need more than that to be given "
-        "to a student. Take the memory with labels=hard, or labels=learned."
+        "to a student. Take the memory with labels.name=hard, or labels.name=learned."
     )

@@ -222,7 +222,7 @@ def test_what_travels_may_not_be_more_than_the_budget(real):
 @pytest.mark.parametrize("name", ["teacher", "stored"])
 def test_labels_that_need_more_than_the_images_are_refused_before_a_run(real, name):
     asked = distiller(method="dm", steps=1, settings={"labels": {"name": name}})
-    with pytest.raises(UsageError, match=rf"labels '{name}'.*labels=learned"):
+    with pytest.raises(UsageError, match=rf"labels '{name}'.*labels\.name=learned"):
         asked.distil(real, CLASSES, 1, 0)
     with pytest.raises(UsageError, match=rf"labels '{name}'"):
         asked.cost(real.spec, 2)
