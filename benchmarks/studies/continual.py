@@ -44,7 +44,6 @@ CASES: dict[str, dict[str, Any]] = {
         "strategies": [*FROM_MEMORY, *RIVALS, *WITHOUT_IMAGES],
         "memories": [
             {"method": "random"},
-            {"method": "herding"},
             {"method": "dm", "seconds": 15.0},
             {"method": "dm", "seconds": 15.0, "storage": "float32"},
         ],
@@ -54,7 +53,7 @@ CASES: dict[str, dict[str, Any]] = {
     "long": {
         **FASHION,
         "strategies": [*FROM_MEMORY, *RIVALS],
-        "memories": [{"method": "random"}, {"method": "herding"}, {"method": "dm", "seconds": 96.0}],
+        "memories": [{"method": "random"}, {"method": "dm", "seconds": 96.0}],
         "orders": 1,
         "seeds": 2,
     },
