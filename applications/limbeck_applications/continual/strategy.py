@@ -128,7 +128,7 @@ class Strategy(Component, ABC):
 
     Attributes:
         memory: what it keeps: nothing, real images, ``distilled`` ones (the study then runs it once for each memory
-            and gives the memory), or ``other`` numbers.
+            and gives the memory), or ``other``: what the budget does not bound, such as prototypes.
     """
 
     memory: ClassVar[Literal["none", "real", "distilled", "other"]] = "none"

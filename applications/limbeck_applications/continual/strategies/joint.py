@@ -1,6 +1,6 @@
 """Joint training: after each experience a network learns all images so far from the beginning; a ceiling, no rival.
 
-Paper: Caruana: Multitask Learning (1997), as continual learning uses it for an upper bound.
+Paper: Caruana: Multitask Learning (1997), doi 10.1023/A:1007379606734, in its use as an upper bound.
 Code: ContinualAI/avalanche, ``Cumulative`` (MIT), which trains it.
 The same: all images so far are there, in the passes that any other strategy makes over an experience.
 Differs: the network returns to its first weights before each experience, so that each row is what training on all
@@ -24,7 +24,7 @@ from limbeck_applications.continual.stream import Stream
 class Joint(AvalancheStrategy):
     """Learn all images so far from the first weights, after each experience."""
 
-    memory = "real"
+    memory = "other"
 
     def build(self, model: nn.Module, optimiser: Any, criterion: Any, stream: Stream, context: Context) -> Any:
         """Return Avalanche's ``Cumulative``; see the base class."""

@@ -1,6 +1,7 @@
 """Naive: the network goes on with each experience and keeps nothing; the floor that every memory must leave.
 
-Paper: McCloskey, Cohen: Catastrophic Interference in Connectionist Networks (1989), which named what happens.
+Paper: McCloskey, Cohen: Catastrophic Interference in Connectionist Networks (1989), doi
+10.1016/S0079-7421(08)60536-8, which named what happens.
 Code: ContinualAI/avalanche, ``Naive`` (MIT), which trains it.
 The same: one network, one optimiser, cross-entropy over one head for all classes.
 Differs: nothing.

@@ -14,14 +14,14 @@ is not counted: it is there before the stream.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from limbeck.options import Options
-from limbeck_applications.continual.strategies.encoder import EncoderOptions, choose_data, find_encoder
+from limbeck_applications.continual.strategies.encoder import UNTRAINED, EncoderOptions, choose_data, find_encoder
 from limbeck_applications.continual.strategy import Context, Row, Strategy
 from limbeck_applications.continual.stream import Stream
 
@@ -65,6 +65,7 @@ class NearestMean(Strategy):
 
     Options: ClassVar[type[Options]] = EncoderOptions
     memory = "other"
+    trial_options: ClassVar[Mapping[str, Any]] = {"encoder_data": (UNTRAINED,)}
 
     def check(self, stream: Stream, context: Context) -> None:
         """Refuse an encoder that would have seen the stream's classes, or that cannot be had.

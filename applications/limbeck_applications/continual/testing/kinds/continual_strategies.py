@@ -64,7 +64,7 @@ def keeps_what_it_may(subject: Subject) -> None:
     stream = tiny_stream()
     budget, kind = tiny_context(stream).budget, subject.cls.memory
     if kind == "other":
-        raise NotApplicable("it keeps numbers that are no images")
+        raise NotApplicable("the budget does not bound what it keeps")
     for position, row in enumerate(_rows(subject)):
         seen = len(stream.seen(position))
         allowed = 0 if kind == "none" else budget.allowed(seen)
