@@ -152,7 +152,7 @@ def as_dataset(images: Tensor, classes: Tensor, tasks: Tensor | None) -> Any:
         return library.as_classification_dataset(samples)
     attributes = [
         library.DataAttribute(samples.targets, "targets"),
-        library.DataAttribute(tasks.tolist(), "targets_task_labels", use_in_getitem=True),
+        library.DataAttribute(_runs(tasks), "targets_task_labels", use_in_getitem=True),
     ]
     return library.TaskAwareSupervisedClassificationDataset([samples], data_attributes=attributes)
 
@@ -173,6 +173,14 @@ class Samples(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.images[index], self.targets[index]
+
+
+def _runs(tasks: Tensor) -> Any:
+    """Return task labels as the library itself keeps them: in constant runs, which join those of an experience."""
+    flat = avalanche().benchmarks.utils.flat_data
+    values, counts = (each.tolist() for each in torch.unique_consecutive(tasks, return_counts=True))
+    runs = [flat.ConstantSequence(value, count) for value, count in zip(values, counts, strict=True)]
+    return runs[0] if len(runs) == 1 else flat.FlatData(runs)
 
 
 def _stream(experience: Any) -> Sequence[Any]:

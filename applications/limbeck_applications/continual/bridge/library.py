@@ -16,6 +16,7 @@ PARTS = (
     "benchmarks.scenarios",
     "benchmarks.utils",
     "benchmarks.utils.data_loader",
+    "benchmarks.utils.flat_data",
     "evaluation.metrics",
     "logging",
     "models",

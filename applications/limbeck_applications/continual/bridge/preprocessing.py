@@ -133,8 +133,8 @@ def _flat(transform: Any) -> list[Any]:
     inner = transform if isinstance(transform, list) else getattr(transform, "transforms", None)
     if inner is not None:
         return [step for each in inner for step in _flat(each)]
-    wrapped = getattr(transform, "transform", None)
-    if callable(wrapped):
+    wrapped = getattr(transform, "__dict__", {}).get("transform")
+    if wrapped is not None:
         return _flat(wrapped)
     children = list(transform.children()) if type(transform).__name__ == "Sequential" else None
     return [transform] if children is None else [step for each in children for step in _flat(each)]
