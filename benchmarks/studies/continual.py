@@ -119,7 +119,8 @@ def main() -> None:
         asked = StudySettings.model_validate({**asked.model_dump(), **changes})
         print(case, flush=True)
         differs = deviations(asked) if case == "protocol" else ()
-        outcome = run_study(asked, args.runs / case, data_root=args.data_root, audience=Screen(), deviations=differs)
+        folder = args.runs / (case if case == "protocol" else "fashion_mnist")  # the rivals' cells are shared
+        outcome = run_study(asked, folder, data_root=args.data_root, audience=Screen(), deviations=differs)
         for each in Results.of(outcome).learned:
             if each.matrix.is_finished:
                 reduced = "reduced" if case == "protocol" and not args.device.startswith("cuda") else ""
