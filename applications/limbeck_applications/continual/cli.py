@@ -130,13 +130,14 @@ def run(
     from limbeck.cli.distill import cache_folder
     from limbeck_applications.continual.protocols import deviations
     from limbeck_applications.continual.screen import StudyScreen
+    from limbeck_applications.continual.study.kept import load_outcome
     from limbeck_applications.continual.study.run import run_study
 
     started = time.perf_counter()
     settings = kept_settings(resume, out, flags) if resume is not None else asked_settings(flags)
     folder = resume or out or Path("runs") / f"continual-{settings.benchmark.name}"
+    command = load_outcome(folder).command if resume is not None else typed(click.get_current_context(), folder)
     with stoppable(folder), StudyScreen(folder, tensorboard) as screen:
-        screen.title(settings)
         outcome = run_study(
             settings,
             folder,
@@ -144,7 +145,7 @@ def run(
             download=download,
             cache=cache_folder(),
             audience=screen,
-            command=typed(click.get_current_context(), folder, "--out" if resume is None else "--resume"),
+            command=command,
             deviations=deviations(settings),
         )
         screen.done(outcome, time.perf_counter() - started)
@@ -225,7 +226,8 @@ def stoppable(folder: Path) -> Iterator[None]:
         yield
     except (Interrupted, KeyboardInterrupt):
         raise Interrupted(
-            f"stopped; every row that was measured is kept. Continue: type the same command again, with --out {folder}."
+            f"stopped; what was measured is kept. Continue: type the same command again, or limbeck continual run "
+            f"--resume {folder}."
         ) from None
 
 

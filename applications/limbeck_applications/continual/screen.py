@@ -21,7 +21,7 @@ from limbeck_applications.continual.study.plan import Plan
 from limbeck_applications.continual.study.rows import Cell, Outcome, Rows
 from limbeck_applications.continual.study.run import Audience
 
-SPARED = ("n", "images", "BWT", "KiB", "AIA %")
+SPARED = ("n", "images", "BWT", "KiB", "AIA %", "forgetting")
 """Columns that a narrow terminal goes without, the least needed first."""
 
 LEGEND = (
@@ -77,19 +77,16 @@ class StudyScreen(Audience):
     ) -> None:
         self._bars.stop()
 
-    def title(self, settings: StudySettings) -> None:
-        """Say what is about to happen, and where it goes."""
+    def planned(self, made: Plan, cells: Mapping[Cell, int]) -> None:
+        """Say what is about to happen, where it goes, how much may be kept, and how much there is to do."""
+        settings, budget = made.settings, made.budget
         what = f"{plural(settings.orders, 'order')} x {plural(settings.seeds, 'seed')}, network {settings.network}"
         self.console.print(f"{_listed(settings)} on {settings.benchmark.name}: {what}")
         self.console.print(f"everything goes into {self.folder}")
-
-    def planned(self, made: Plan, cells: Mapping[Cell, int]) -> None:
-        """Say how much may be kept, and how much there is to do."""
         rows, self._experiences = Rows(self.folder), len(made.streams[0])
         self._known = {cell: rows.of(cell) for cell in cells}
         done = sum(count == self._experiences for count in cells.values())
         self._rows = sum(self._experiences - count for count in cells.values())
-        budget = made.budget
         grows = "growing with them" if budget.grows else f"{format_bytes(budget.total)} from the start"
         stream = f"{plural(self._experiences, 'experience')}, {made.data.spec.num_classes} classes"
         self.console.print(f"{stream}; a class may keep {format_bytes(budget.per_class)}, {grows}")

@@ -109,25 +109,19 @@ def compare(
     return 1 if outcome.failures else 0
 
 
-def typed(context: click.Context, folder: Path, option: str = "--out") -> str:
-    """Return the command line that a context stands for, without what is by default.
-
-    Args:
-        context: of the command.
-        folder: where everything goes.
-        option: by which the folder is named; neither it nor --out is taken from the context.
-    """
+def typed(context: click.Context, folder: Path) -> str:
+    """Return the command line that a context stands for, without what is by default, and with its folder."""
     from limbeck.plugins import plugin_files
 
     plugins = [word for file in plugin_files() for word in ("-p", str(file))]
     words = ["limbeck", *plugins, *context.command_path.split()[1:]]
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
-        if {"--out", option} & set(parameter.opts) or value in (parameter.default, None, False, ()):
+        if parameter.name in ("out", None) or value in (parameter.default, None, False, ()):
             continue
         for each in value if isinstance(value, tuple) else [value]:
             words += [parameter.opts[0], *([] if each is True else [str(each)])]
-    return shlex.join([*words, option, str(folder)])
+    return shlex.join([*words, "--out", str(folder)])
 
 
 def names(text: str, option: str) -> list[str]:

@@ -78,7 +78,7 @@ def _read(folder: Path) -> dict[str, Any]:
     path = folder / NAME
     if not path.exists():
         raise UsageError(
-            f"{folder} holds no study: there is no {NAME} in it. Give the folder that 'limbeck continual run --out' wrote."
+            f"{folder} holds no study: it has no {NAME}. Give a folder that 'limbeck continual run --out' wrote."
         )
     try:
         return dict(read_json(path))
