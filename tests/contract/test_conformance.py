@@ -16,7 +16,7 @@ EXCUSES = {
     "augmentations": r"it declares ((differentiable|independent|heeds_one_op) = False|mixes_labels = (False|True))",
     "continual_benchmarks": r"its classes come again in every experience",
     "continual_strategies": r"it keeps no real images|it has no distilled memory|it does not train from memory alone|"
-    r"the budget does not bound what it keeps|the continual strategy '\w+' needs '\w+', which is not installed.*",
+    r"the budget does not bound what it keeps|continual learning on Avalanche needs '\w+', which is not installed.*",
     "datasets": r"data set '\w+' cannot be read from .*|needs the option 'path', .*|it is too large to be read twice.*",
     "formations": r"it has none",
     "label_projectors": r"it has none|it leaves the augmentation to the trainer|its labels belong to particular views",

@@ -62,6 +62,7 @@ LESS = {
     "distill --resume": "--steps 30 --networks 1 --set evaluation.baselines=false",
     "evaluate": "--networks 1",
     "compare": "--steps 5 --networks 1 --max-per-class 20 --set evaluation.protocol.epochs=5",
+    "continual run": "--network convnet-d1-w4-in --max-per-class 20 --set training.epochs=1 --set retraining.epochs=3",
 }
 """What the documentation's commands are given on top, so that they have less to do."""
 
@@ -98,9 +99,10 @@ def type_in(line):
         subprocess.run(["bash", "-euo", "pipefail", "-c", line], capture_output=True, check=True)
         return
     resumes = " --resume" if "--resume" in words else ""
+    less = LESS.get(words[0] + resumes) or LESS.get(" ".join(words[:2]), "")
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
-        status = main([*words, *shlex.split(LESS.get(words[0] + resumes, ""))])
+        status = main([*words, *shlex.split(less)])
     assert status == 0 and not said.getvalue(), f"{line}: {said.getvalue()}"
 
 

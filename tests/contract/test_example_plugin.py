@@ -77,6 +77,8 @@ def test_it_is_listed_with_its_provenance(limbeck):
     assert set(plugin["kinds"]) == {
         "applications",
         "commands",
+        "continual_benchmarks",
+        "continual_strategies",
         "image_measures",
         "label_projectors",
         "matchers",
@@ -108,8 +110,18 @@ def test_its_matcher_explains_itself(limbeck):
 
 def test_it_keeps_what_its_kinds_promise(limbeck):
     out = limbeck("plugins", "check", "limbeck-example-plugin").stdout
-    names = ["application example_measures", "command example-measure", "image measure contrast", "matcher moments"]
+    names = [
+        "application example_measures",
+        "command example-measure",
+        "continual benchmark rotated_digits",
+        "continual strategy mean_image",
+        "image measure contrast",
+        "matcher moments",
+    ]
     assert all(f"\n{name} " in out for name in names)
+    checks = json.loads(limbeck("plugins", "check", "image_measures/contrast", "--json").stdout)
+    own = "It gives one finite number for each image, which does not depend on the others"
+    assert own in [check["check"] for check in checks]  # from the package that declares the kind
 
 
 def test_it_can_be_left_out(limbeck):
@@ -200,3 +212,49 @@ def test_smooth_labels_are_probabilities_around_the_stored_ones(example, kind):
     torch.testing.assert_close(given[0.0], plain)
     torch.testing.assert_close(given[0.3], 0.7 * plain + 0.1)
     torch.testing.assert_close(given[0.3].sum(1), torch.ones(6))
+
+
+def test_its_strategy_learns_its_stream(limbeck, tmp_path):
+    """Kinds of an application that ships, filled by a third party, run by name from the command line."""
+    chosen = ["--benchmark", "rotated_digits", "--strategies", "mean_image", "--orders", "2", "--device", "cpu"]
+    limbeck("continual", "run", *chosen, "--out", tmp_path / "study")
+    rows = [json.loads(line) for line in (tmp_path / "study" / "rows.jsonl").read_text().splitlines()]
+    assert [(row["strategy"], row["order"], row["experience"]) for row in rows] == [
+        ("mean_image", order, experience) for order in range(2) for experience in range(4)
+    ]
+    learned = [row["row"]["accuracies"] for row in rows]
+    assert all(learned[order * 4][0] > 0.8 for order in range(2))  # one turn, and its own mean images
+    assert all(learned[order * 4 + 3][0] < learned[order * 4][0] for order in range(2))  # blurred by three more turns
+    assert {row["row"]["bytes"] for row in rows} == {10 * 8 * 8 * 4}
+
+
+def test_the_rotated_digits_are_the_digits_turned(example):
+    from limbeck_example.rotated import RotatedDigits
+
+    from limbeck.data import load_dataset
+
+    data = load_dataset("digits", max_per_class=2)
+    shown = [experience.train.images for experience in RotatedDigits().stream(data, 0).experiences]
+    ways = [data.train.images.rot90(turn, (2, 3)) for turn in range(4)]
+    assert sorted(next(turn for turn, way in enumerate(ways) if torch.equal(way, one)) for one in shown) == [0, 1, 2, 3]
+
+
+def test_the_nearest_mean_image_by_hand(example):
+    """Two classes of one pixel: means 10 and 100; 40 is nearer to the first, 60 to the second once it is seen."""
+    from limbeck_example.mean_image import MeanImage
+
+    from limbeck.data import RealData
+    from limbeck_applications.continual.stream import Experience, Stream
+
+    spec = DataSpec("toy", (1, 1, 1), 2, ("a", "b"), (0.5,), (0.25,), mirror=False)
+
+    def real(pixels, labels):
+        images = torch.tensor(pixels, dtype=torch.uint8)[:, None, None, None]
+        return RealData(images, torch.tensor(labels), spec)
+
+    first = Experience((0,), real([0, 20], [0, 0]), real([40, 60], [0, 0]))
+    second = Experience((1,), real([90, 110], [1, 1]), real([60, 40], [1, 1]))
+    context = type("Context", (), {"device": torch.device("cpu")})()
+    rows = list(MeanImage().run(Stream(spec, (first, second)), context))
+    assert [row.accuracies for row in rows] == [(1.0, 0.0), (0.5, 0.5)]
+    assert [row.bytes for row in rows] == [4, 8]

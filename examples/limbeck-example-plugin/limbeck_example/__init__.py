@@ -53,3 +53,15 @@ def register_image_measures(register: Register) -> None:
     """Fill the application's own kind, as any other plugin may."""
     register("brightness", "limbeck_example.measures:Brightness", summary="mean of an image's pixels")
     register("contrast", "limbeck_example.measures:Contrast", summary="spread of an image's pixels")
+
+
+@hookimpl
+def register_continual_strategies(register: Register) -> None:
+    """Fill a kind that Limbeck's continual application declares."""
+    register("mean_image", "limbeck_example.mean_image:MeanImage", summary="the class whose mean image is nearest")
+
+
+@hookimpl
+def register_continual_benchmarks(register: Register) -> None:
+    """Fill another of its kinds."""
+    register("rotated_digits", "limbeck_example.rotated:RotatedDigits", summary="digits, turned in each experience")

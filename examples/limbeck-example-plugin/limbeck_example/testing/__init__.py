@@ -1,0 +1,1 @@
+"""What image measures promise."""

@@ -1,0 +1,1 @@
+"""Checks of each kind, one module a kind, named like it."""
