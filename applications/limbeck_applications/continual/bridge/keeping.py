@@ -9,12 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck_applications.continual.bridge.library import avalanche
-from limbeck_applications.continual.bridge.strategy import (
-    PREDICTED_AT_ONCE,
-    AvalancheStrategy,
-    Lesson,
-    keywords,
-)
+from limbeck_applications.continual.bridge.strategy import AvalancheStrategy, Lesson, at_once, keywords
 from limbeck_applications.continual.memory.budget import image_bytes
 from limbeck_applications.continual.memory.importance import herded
 from limbeck_applications.continual.strategy import Context
@@ -50,7 +45,10 @@ class KeepsImages(AvalancheStrategy):
 
     def before(self, lesson: Lesson) -> None:
         """Let the buffer hold what may be kept after this experience; it is filled when it is next updated."""
-        self.policy(lesson.learner).max_size = self.room(lesson)
+        policy, size = self.policy(lesson.learner), self.room(lesson)
+        if getattr(policy, "buffer_groups", True):
+            policy.resize(lesson.learner, size)
+        policy.max_size = size
 
     def kept(self, lesson: Lesson) -> tuple[int, int]:
         """Count the images that lie in the buffer; see the base class."""
@@ -129,7 +127,7 @@ class Herding:
         images = torch.stack([data[place][0] for place in range(len(data))])
         was_training = self.embedding.model.training
         self.embedding.model.eval()
-        parts = torch.split(images, PREDICTED_AT_ONCE)
+        parts = torch.split(images, at_once(strategy.device))
         features = torch.cat([self.embedding(part.to(strategy.device)).cpu() for part in parts]).double()
         self.embedding.model.train(was_training)
         order: list[int] = herded(features - features.mean(0), self.wanted).tolist()
