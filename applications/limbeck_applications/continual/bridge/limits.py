@@ -25,7 +25,7 @@ UNLIMITED = 2**62
 class Keeping(MemorySpec):
     """What is kept of a stream, and how it is made: the keywords of the classes for users' own scripts.
 
-    Keywords that are sections of a run (``optimiser={"lr": 1.0}``) go to the method.
+    Keywords that are sections of a run (``optimiser={"lr_img": 1.0}``) go to the method.
     """
 
     method: str = Field("dm", description="registered method that makes the images; random and herding pick real ones")

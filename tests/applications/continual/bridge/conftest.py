@@ -83,6 +83,7 @@ def naive():
 
     def make(*plugins, model=None, epochs=1, batch=32, evaluator=None, **options):
         model = network() if model is None else model
+        evaluator = quiet() if evaluator is None else evaluator
         return library.training.supervised.Naive(
             model=model,
             optimizer=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
@@ -101,10 +102,11 @@ def naive():
 @pytest.fixture
 def metrics():
     """An evaluator with accuracy and forgetting, which writes to nowhere."""
+    found = avalanche().evaluation.metrics
+    return quiet(found.accuracy_metrics(experience=True, stream=True), found.forgetting_metrics(stream=True))
+
+
+def quiet(*metrics):
+    """An evaluator that writes to nowhere."""
     library = avalanche()
-    found = library.evaluation.metrics
-    return library.training.plugins.EvaluationPlugin(
-        found.accuracy_metrics(experience=True, stream=True),
-        found.forgetting_metrics(stream=True),
-        loggers=[library.logging.TextLogger(io.StringIO())],
-    )
+    return library.training.plugins.EvaluationPlugin(*metrics, loggers=[library.logging.TextLogger(io.StringIO())])
