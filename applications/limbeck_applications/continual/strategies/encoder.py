@@ -9,13 +9,15 @@ import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from limbeck.config import Spec
 from limbeck.data import DataSet, DataSpec, RealData, channel_statistics, load_dataset
 from limbeck.errors import DataError, UsageError
 from limbeck.networks import FunctionalNetwork, State, build_network
@@ -27,6 +29,8 @@ from limbeck_applications.continual.strategy import Context
 from limbeck_applications.continual.stream import Stream
 
 UNTRAINED = "untrained"
+PREFERRED = ("cifar10", "cifar100", "fashion_mnist", "mnist", "svhn", "usps", "digits")
+"""What an encoder learns from when nobody says, photographs first: their features carry farthest."""
 LUMINANCE = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey (ITU-R BT.601)."""
 HOLDERS = ("state_dict", "model", "model_state_dict")
@@ -49,8 +53,8 @@ class EncoderOptions(Options):
         None, description="of each channel, taken off pixels in [0, 1] before weights from a file see them; 0"
     )
     std: tuple[float, ...] | None = Field(None, description="of each channel, likewise what they are divided by; 1")
-    encoder_data: tuple[str, ...] = Field(
-        ("cifar10", "cifar100", "fashion_mnist", "mnist", "svhn", "usps", "digits"),
+    encoder_data: tuple[Spec, ...] = Field(
+        tuple(Spec(name=name) for name in PREFERRED),
         min_length=1,
         description="data sets to train it on: the first that is at hand and shares no class with the stream; "
         f"{UNTRAINED} leaves the weights it begins with",
@@ -59,6 +63,11 @@ class EncoderOptions(Options):
         NetworkTraining(epochs=10, images=10_000), description="how it learns from them, when no weights are given"
     )
     seed: int = Field(0, ge=0, description="of its weights and training; the same for every seed of a study")
+
+    @field_validator("encoder_data", mode="before")
+    @classmethod
+    def _one(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | dict) else value
 
     @model_validator(mode="after")
     def _whole(self) -> EncoderOptions:
@@ -144,11 +153,11 @@ def find_encoder(options: EncoderOptions, stream: Stream, context: Context) -> E
     return Encoder(network, pool.take(1)[0].state, real.spec, f"{other.spec.name}, {training.epochs} epochs")
 
 
-def choose_data(names: Sequence[str], spec: DataSpec, root: Path | None) -> DataSet | None:
+def choose_data(asked: Sequence[Spec], spec: DataSpec, root: Path | None) -> DataSet | None:
     """Return the first data set that is at hand and shares no class with the stream; None for ``untrained``.
 
     Args:
-        names: registered data sets, in order of preference.
+        asked: registered data sets, in order of preference.
         spec: the stream's.
         root: where data sets lie.
 
@@ -156,26 +165,26 @@ def choose_data(names: Sequence[str], spec: DataSpec, root: Path | None) -> Data
         UsageError: every one shares classes with the stream.
         DataError: those that do not are not at hand.
     """
-    missing: list[str] = []
-    for name in names:
-        if name == UNTRAINED:
+    missing, names = False, ", ".join(each.name for each in asked)
+    for each in asked:
+        if each.name == UNTRAINED:
             return None
         try:
-            found = load_dataset(name, data_root=root)
+            found = load_dataset(each.model_dump(), data_root=root)
         except DataError:
-            missing.append(name)
+            missing = True
             continue
         if found.spec.name != spec.name and not set(found.spec.class_names) & set(spec.class_names):
             return found
     if missing:
         raise DataError(
-            f"an encoder for '{spec.name}' is trained on other data, but of {', '.join(names)} those that share no "
+            f"an encoder for '{spec.name}' is trained on other data, but of {names} those that share no "
             f"class with it are not at hand. Put one under --data-root, or type "
             f"weights=FILE or encoder_data={UNTRAINED}."
         )
     raise UsageError(
-        f"an encoder for '{spec.name}' may not have seen its classes, but {', '.join(names)} "
-        f"{'has' if len(names) == 1 else 'have'} them. Name other data: encoder_data=cifar10"
+        f"an encoder for '{spec.name}' may not have seen its classes, but {names} "
+        f"{'has' if len(asked) == 1 else 'have'} some of them. Name other data: encoder_data=cifar10"
     )
 
 
