@@ -117,5 +117,5 @@ def test_without_a_protocol_there_is_nothing_to_differ_from():
 
 
 def test_an_unknown_protocol_is_refused():
-    with pytest.raises(UnknownNameError, match="unknown protocol 'dn'. Did you mean 'dm'"):
+    with pytest.raises(UnknownNameError, match=r"unknown protocol 'dn'\. Did you mean 'dm'"):
         preset("dn")

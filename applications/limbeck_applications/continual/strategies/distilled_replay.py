@@ -2,7 +2,7 @@
 
 Paper: Rosasco et al.: Distilled Replay: Overcoming Forgetting through Synthetic Samples (arXiv:2103.15851), which
 adds one distilled image of each past class to every batch.
-Code: andrearosasco/DistilledReplay (no licence file).
+Code: andrearosasco/DistilledReplay (MIT).
 The same: while an experience is learned, the memory holds what was distilled of those before it; one cross-entropy
 over both batches.
 Differs: the memory is distilled by any method, in any number format and size; batches are drawn from it, every image
