@@ -17,8 +17,8 @@ PROTOCOLS = ("dm", "one_per_class")
 
 EPILOG = """\b
 Examples:
-  limbeck continual run --strategies naive,gdumb,distilled_gdumb --memory dm --memory random
-      digits that arrive two classes at a time: about two minutes on a CPU
+  limbeck continual run --strategies naive,gdumb,distilled_gdumb --memory dm:steps=100 --memory random
+      digits that arrive two classes at a time: a minute on a CPU
   limbeck continual run --benchmark split_fashion_mnist --strategies naive,joint,replay_balanced,distilled_gdumb \\
       --memory dm:seconds=15 --images 10 --orders 3 --seeds 2 --max-per-class 2000 --out runs/fashion
       Ctrl-C and the same line again continue it
@@ -67,7 +67,7 @@ def continual() -> None:
 
     \b
     Examples:
-      limbeck continual run --strategies naive,gdumb,distilled_gdumb --memory dm --memory random
+      limbeck continual run --strategies naive,gdumb,distilled_gdumb --memory dm:steps=100 --memory random
       limbeck continual report runs/continual-split_digits
     """
 

@@ -19,7 +19,7 @@ from limbeck_applications.continual.results import DEFINITIONS, Line, Results
 
 FILE = "report.html"
 
-SHOWN, TILE, NATIVE = 10, 40, 64
+SHOWN, TILE, NATIVE = 10, 38, 64
 """Images of a class that are shown at most, how long their sides are on the page, about, and as stored at most."""
 
 PIXELS = 1 << 19
