@@ -115,7 +115,9 @@ def main() -> None:
         asked = settings_of(case, args.device)
         chosen = [each for each in asked.strategies if args.strategies is None or each.name in args.strategies]
         executor = {"name": "processes", "workers": args.workers} if args.workers else {"name": "serial"}
-        changes = {"strategies": chosen, "executor": executor, "orders": args.orders or asked.orders}
+        memories = asked.memories if any(each.name in FROM_MEMORY for each in chosen) else ()
+        changes = {"strategies": chosen, "memories": memories, "executor": executor}
+        changes |= {"orders": args.orders or asked.orders}
         asked = StudySettings.model_validate({**asked.model_dump(), **changes})
         print(case, flush=True)
         differs = deviations(asked) if case == "protocol" else ()
