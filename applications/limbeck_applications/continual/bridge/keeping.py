@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any
 
@@ -44,11 +45,13 @@ class KeepsImages(AvalancheStrategy):
         return next(owner.storage_policy for owner in owners if hasattr(owner, "storage_policy"))
 
     def before(self, lesson: Lesson) -> None:
-        """Let the buffer hold what may be kept after this experience; it is filled when it is next updated."""
-        policy, size = self.policy(lesson.learner), self.room(lesson)
-        if getattr(policy, "buffer_groups", True):
-            policy.resize(lesson.learner, size)
-        policy.max_size = size
+        """Let the buffer hold what may be kept after this experience; it is filled when it is next updated.
+
+        The part of a class would take no more new images than it had room for before; the update gives each its share.
+        """
+        policy = self.policy(lesson.learner)
+        for part in (policy, *getattr(policy, "buffer_groups", {}).values()):
+            part.max_size = self.room(lesson)
 
     def kept(self, lesson: Lesson) -> tuple[int, int]:
         """Count the images that lie in the buffer; see the base class."""
@@ -75,10 +78,23 @@ class ReplayStrategy(KeepsImages):
         how, training = keywords(stream, context), avalanche().training
         size = self.room(Lesson(stream, context, None))
         policy = self.storage(size, model, stream, context)
-        memory = context.training.memory_batch
-        replay = training.plugins.ReplayPlugin(mem_size=size, batch_size_mem=memory, storage_policy=policy)
-        how["plugins"] = [replay, *how["plugins"]]
+        how["plugins"] = [training.plugins.ReplayPlugin(mem_size=size, storage_policy=policy), *how["plugins"]]
         return training.Naive(model=model, optimizer=optimiser, criterion=criterion, **how)
+
+    def before(self, lesson: Lesson) -> None:
+        """Follow the budget, and draw batches of about equal size from the buffer; see the base class.
+
+        The library draws what is left of a pass as a small batch: of 40 images 32, then 8.
+        """
+        super().before(lesson)
+        plugin = next(each for each in lesson.learner.plugins if hasattr(each, "batch_size_mem"))
+        held = len(plugin.storage_policy.buffer)
+        plugin.batch_size_mem = even(held, lesson.context.training.memory_batch)
+
+
+def even(held: int, batch: int) -> int:
+    """Return a size near ``batch`` that leaves no small rest of ``held`` images: as many parts as come nearest to it."""
+    return math.ceil(held / max(1, round(held / batch)))
 
 
 class Embedding(nn.Module):
