@@ -125,7 +125,7 @@ def test_streams_of_domains_are_learned_with_a_share_for_each(name, domains, con
     assert len(rows) == 2
     if name in REAL:
         assert rows[-1].bytes <= context.budget.allowed(20)
-        assert rows[-1].images == len(buffers[-1][1]) 
+        assert rows[-1].images == len(buffers[-1][1])
         assert rows[-1].images in ((23, 24) if name == "der_pp" else (40,))
 
 
