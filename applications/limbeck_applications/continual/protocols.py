@@ -76,7 +76,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "seeds": 1,
             "network": "lenet",
             "training": {
-                "epochs": 1,
+                "epochs": 80,  # as many as the updates may need
                 "iterations": 80,
                 "lr": 0.05,
                 "momentum": 0.0,
