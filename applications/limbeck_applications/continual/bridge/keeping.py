@@ -93,7 +93,7 @@ class ReplayStrategy(KeepsImages):
 
 
 def even(held: int, batch: int) -> int:
-    """Return a size near ``batch`` that leaves no small rest of ``held`` images: as many parts as come nearest to it."""
+    """Return a size near ``batch`` that leaves no small rest of ``held`` images: in parts as near to it as can be."""
     return math.ceil(held / max(1, round(held / batch)))
 
 

@@ -18,6 +18,7 @@ from limbeck.networks import Dropout
 from limbeck_applications.continual.bridge.library import avalanche, unheard
 from limbeck_applications.continual.bridge.randomness import lent_generators
 from limbeck_applications.continual.memory.budget import image_bytes
+from limbeck_applications.continual.settings import Retraining, StreamTraining
 from limbeck_applications.continual.strategy import Context, Row, Strategy
 from limbeck_applications.continual.stream import Stream
 
@@ -108,9 +109,7 @@ class AvalancheStrategy(Strategy):
 
     def _started(self, stream: Stream, context: Context) -> Any:
         model = fresh_network(stream, context)
-        how = context.training
-        rates = {"lr": how.lr, "momentum": how.momentum, "weight_decay": how.weight_decay}
-        optimiser = torch.optim.SGD(model.parameters(), **rates)
+        optimiser = sgd(model, context.training)
         with lent_generators(context.seed_of("build")), unheard():
             return self.build(model, optimiser, nn.CrossEntropyLoss(), stream, context)
 
@@ -156,6 +155,11 @@ def keywords(stream: Stream, context: Context) -> dict[str, Any]:
         "evaluator": silent,
         "plugins": [] if how.iterations is None else [Limit(how.iterations)],
     }
+
+
+def sgd(model: nn.Module, how: StreamTraining | Retraining) -> torch.optim.SGD:
+    """Return SGD over a model's parameters at the rate, momentum and L2 coefficient that are asked for."""
+    return torch.optim.SGD(model.parameters(), lr=how.lr, momentum=how.momentum, weight_decay=how.weight_decay)
 
 
 def at_once(device: torch.device) -> int:

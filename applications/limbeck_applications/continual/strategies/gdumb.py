@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import nn
 
 from limbeck import seeding
@@ -19,7 +18,7 @@ from limbeck_applications.continual.bridge.batches import Augmented, MemoryTenso
 from limbeck_applications.continual.bridge.keeping import KeepsImages
 from limbeck_applications.continual.bridge.library import avalanche
 from limbeck_applications.continual.bridge.losses import MemoryCriterion
-from limbeck_applications.continual.bridge.strategy import Lesson, keywords
+from limbeck_applications.continual.bridge.strategy import Lesson, keywords, sgd
 from limbeck_applications.continual.settings import Retraining
 from limbeck_applications.continual.strategy import Context
 from limbeck_applications.continual.stream import Stream
@@ -31,14 +30,13 @@ class GDumb(KeepsImages):
     def build(self, model: nn.Module, optimiser: Any, criterion: Any, stream: Stream, context: Context) -> Any:
         """Return Avalanche's ``Naive`` with its GDumb plugin; the optimiser is that of retraining."""
         how, training = context.retraining, avalanche().training
-        rates = {"lr": how.lr, "momentum": how.momentum, "weight_decay": how.weight_decay}
         wrapped = MemoryCriterion(criterion)
         retrains = Retrains(how, wrapped, stream, context)
         keep = training.plugins.GDumbPlugin(mem_size=self.room(Lesson(stream, context, None)))
         of_memory = {"train_mb_size": how.batch_size, "train_epochs": how.epochs, "plugins": [keep, retrains]}
         return training.Naive(
             model=model,
-            optimizer=torch.optim.SGD(model.parameters(), **rates),
+            optimizer=sgd(model, how),
             criterion=wrapped,
             **{**keywords(stream, context), **of_memory},
         )
