@@ -10,9 +10,10 @@ mixed by U(0.5, 1); distillation of features by the L2 norm of the batch; 10 tim
 for the vectors, a tenth of the rates after the first experience, vectors of old classes held still; prototypes of new
 classes, as the old network sees them, before their experience begins; upright, normalised vectors for prediction.
 What differs: the network is the study's, which then compares (``network=resnet18-bn`` comes near the paper's, which has
-attention); rates fall after shares of the updates, 45 % and 20 % as 45 and 20 of 100 epochs are, so that
-short trainings have the same course; images are not augmented beside rotation; prototypes are means over all images,
-where the public code leaves the last batch out.
+attention); coding vectors begin at the mean features that their images have before the network learns them, for which
+a few epochs suffice (``start=normal`` draws them as the paper does for its 100); rates fall after shares of the
+updates, as 45 and 20 of 100 epochs are, so that short trainings have the same course; images are not augmented beside
+rotation; prototypes are means over all images, where the public code leaves the last batch out.
 """
 
 from __future__ import annotations
@@ -50,9 +51,6 @@ from limbeck_applications.continual.strategies.napa_vq_parts import (
 from limbeck_applications.continual.strategy import Context
 from limbeck_applications.continual.stream import Stream
 
-VECTOR_LR = 5 / 200
-"""A coding vector's share of the paper's rate, which is for 50 classes in 4 turns: gradients fall with their number."""
-
 
 class NapaVQOptions(OptionsBase):
     """The paper's numbers; what it trains, and for how long, is the study's unless given here."""
@@ -66,12 +64,7 @@ class NapaVQOptions(OptionsBase):
         "features",
         description="where coding vectors begin: at the mean features of their images, or N(0, 1) (the paper)",
     )
-    vector_lr: float | None = Field(
-        None,
-        gt=0,
-        description="SGD's rate for coding vectors in the first experience; 5 for 200 of them, as in the paper, and in "
-        "proportion to their number when not given",
-    )
+    vector_lr: float = Field(5.0, gt=0, description="SGD's rate for coding vectors in the first experience")
     later: float = Field(0.1, gt=0, description="what both rates are multiplied by in later experiences")
     falls_every: float = Field(
         0.45, gt=0, description="share of an experience's updates after which lr is divided by 10"
@@ -169,15 +162,11 @@ class Method:
         self.codes.welcome(experience.classes, self.generator)
         self._remember(experience.train)
         if self.options.start == "features":
-            self.codes.settle()
+            self.codes.start_from_prototypes()
         strategy.optimizer.state.clear()
-        self.vectors = torch.optim.SGD([self.codes.vectors], lr=self._vector_lr())
+        self.vectors = torch.optim.SGD([self.codes.vectors], lr=self.options.vector_lr)
         updates = strategy.train_epochs * len(strategy.dataloader)
         self.updates = updates if self.limit is None else min(updates, self.limit)
-
-    def _vector_lr(self) -> float:
-        first = TURNS * len(self.stream.experiences[0].classes)
-        return self.options.vector_lr or VECTOR_LR * first
 
     def before_forward(self, strategy: Any, **_: Any) -> None:
         """Turn the batch, and see it as the network before did."""
@@ -227,7 +216,7 @@ class Method:
         done, later = strategy.clock.train_exp_iterations, self.options.later if self.position else 1.0
         courses = (
             (strategy.optimizer, self.options.lr, self.options.falls_every),
-            (self.vectors, self._vector_lr(), self.options.vector_falls_every),
+            (self.vectors, self.options.vector_lr, self.options.vector_falls_every),
         )
         for optimiser, rate, share in courses:
             for group in optimiser.param_groups:

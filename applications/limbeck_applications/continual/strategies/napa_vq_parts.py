@@ -153,7 +153,7 @@ class Codes:
         self.prototypes = torch.cat([self.prototypes, torch.zeros_like(fresh)])
         self.graph.grow(count, self.prototypes)
 
-    def settle(self) -> None:
+    def start_from_prototypes(self) -> None:
         """Move the vectors of new classes to their prototypes."""
         with torch.no_grad():
             self.vectors[self.old :] = self.prototypes[self.old :]
