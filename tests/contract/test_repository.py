@@ -34,8 +34,10 @@ DRAWS = re.compile(r"torch\.(rand|randn|randint|randperm|normal|bernoulli|multin
 ALLOWED = {
     "plugins/limbeck_plugins/executors/worker.py": "pickle",  # between the tool's own processes
     "core/limbeck/testing/randomness.py": "state",  # sees whether plugins move global generators, and puts them back
-    "applications/limbeck_applications/continual/bridge/randomness.py": "global generator",  # lends them to Avalanche, and puts them back
-    "applications/limbeck_applications/continual/benchmarks/orders.py": "np.random.RandomState",  # a generator of its own, as published orders need it
+    # lends them to Avalanche, and puts them back
+    "applications/limbeck_applications/continual/bridge/randomness.py": "global generator",
+    # a generator of its own, as published orders need it
+    "applications/limbeck_applications/continual/benchmarks/orders.py": "np.random.RandomState",
 }
 
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-HEAVY = ["torch", "torchvision", "sklearn", "scipy", "matplotlib", "jinja2", "PIL", "numpy", "safetensors"]
+HEAVY = ["torch", "torchvision", "sklearn", "scipy", "matplotlib", "jinja2", "PIL", "numpy", "safetensors", "avalanche"]
 LIGHT_COMMANDS = [
     ["--help"],
     ["--version"],
@@ -20,6 +20,9 @@ LIGHT_COMMANDS = [
     ["list", "--help"],
     ["show", "method", "dm"],
     ["show", "command", "list"],
+    ["list", "continual_strategies"],
+    ["continual", "--help"],
+    ["continual", "run", "--help"],
     ["data", "--help"],
     ["data", "list"],
     ["data", "list", "--help"],
