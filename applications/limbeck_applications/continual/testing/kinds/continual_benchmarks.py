@@ -45,7 +45,7 @@ def names_a_data_set(subject: Subject) -> None:
 
 
 def shows_every_class(subject: Subject) -> None:
-    """No class of the data is left out, and experiences hold images of the classes that they name and of no others."""
+    """No class of the data is left out, and experiences hold images of exactly the classes that they name."""
     data, stream = _stream(subject)
     shown = {c for experience in stream.experiences for c in experience.classes}
     require(shown == set(range(data.spec.num_classes)), f"{data.spec.num_classes - len(shown)} classes are left out")

@@ -100,7 +100,7 @@ def knows_nothing_of_later_experiences(subject: Subject) -> None:
     context = tiny_context(tiny_stream())
     found = _learned(subject, stream, context, EXPERIENCES - 1)
     require(
-        _figures(found) == _figures(_rows(subject)[:-1]),
+        _figures(found) == _figures(_rows(subject)[: EXPERIENCES - 1]),
         "earlier figures change with the training images of the last experience",
     )
 
