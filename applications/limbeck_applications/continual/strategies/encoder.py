@@ -5,16 +5,13 @@ An encoder may know nothing of the stream's classes, so data that share a class 
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import Field, field_validator, model_validator
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from limbeck.config import Spec
@@ -25,6 +22,7 @@ from limbeck.networks.functional import EMBEDDING
 from limbeck.options import Options
 from limbeck.seeding import generator
 from limbeck.trained import NetworkPool, NetworkTraining
+from limbeck_applications.continual.strategies.weights import read_weights
 from limbeck_applications.continual.strategy import Context
 from limbeck_applications.continual.stream import Stream
 
@@ -33,10 +31,6 @@ PREFERRED = ("cifar10", "cifar100", "fashion_mnist", "mnist", "svhn", "usps", "d
 """What an encoder learns from when nobody says, photographs first: their features carry farthest."""
 LUMINANCE = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey (ITU-R BT.601)."""
-HOLDERS = ("state_dict", "model", "model_state_dict")
-"""Names under which files of weights hold them, where they hold more."""
-PREFIXES = ("network.", "module.", "model.")
-"""What stands before a weight's name in files of other libraries, or in our networks of them."""
 
 
 class EncoderOptions(Options):
@@ -60,7 +54,8 @@ class EncoderOptions(Options):
         f"{UNTRAINED} leaves the weights it begins with",
     )
     training: NetworkTraining = Field(
-        NetworkTraining(epochs=10, images=10_000), description="how it learns from them, when no weights are given"
+        NetworkTraining.model_validate({"epochs": 10, "images": 10_000}),
+        description="how it learns from them, when no weights are given",
     )
     seed: int = Field(0, ge=0, description="of its weights and training; the same for every seed of a study")
 
@@ -138,7 +133,8 @@ def find_encoder(options: EncoderOptions, stream: Stream, context: Context) -> E
     """
     name, shape = options.encoder or context.network, options.shape or stream.spec.shape
     if options.weights is not None:
-        sees = replace(_plain(shape), **_statistics(options, shape))
+        plain = _plain(shape)
+        sees = replace(plain, mean=options.mean or plain.mean, std=options.std or plain.std)
         network = build_network(name, sees, context.device)
         return Encoder(network, read_weights(options.weights, network), sees, str(options.weights))
     other = choose_data(options.encoder_data, stream.spec, context.data_root)
@@ -188,69 +184,9 @@ def choose_data(asked: Sequence[Spec], spec: DataSpec, root: Path | None) -> Dat
     )
 
 
-def read_weights(path: Path, network: FunctionalNetwork) -> State:
-    """Return weights of a file for a network; those of the classifier, which is not used, are zeros.
-
-    Args:
-        path: a .safetensors file, or a state that ``torch.save`` wrote (only tensors are read from it).
-        network: the structure.
-
-    Raises:
-        UsageError: no such file, no weights in it, or those of another network.
-    """
-    held = {_stem(name): value for name, value in _tensors(path).items()}
-    kinds = {**dict(network.module.named_parameters()), **dict(network.module.named_buffers())}
-    state: State = {}
-    for name, kind in kinds.items():
-        value = held.get(_stem(name))
-        is_spare = name.startswith(f"{network.classifier_name}.") or name.endswith("num_batches_tracked")
-        if is_spare and (value is None or value.shape != kind.shape):
-            state[name] = torch.zeros_like(kind)
-        elif value is None or value.shape != kind.shape:
-            found = "is missing" if value is None else f"is {list(value.shape)}"
-            raise UsageError(
-                f"'{path}' does not hold the weights of '{network.name}': '{name}' should be {list(kind.shape)}, "
-                f"but {found}. Name the network they belong to, with shape= as it saw images: encoder=NAME"
-            )
-        else:
-            state[name] = value.to(kind)
-    return state
-
-
-def _tensors(path: Path) -> Mapping[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UsageError(f"there is no file '{path}' with an encoder's weights: weights=FILE") from None
-    except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UsageError(f"no weights can be read from '{path}': {reason}") from error
-    for holder in HOLDERS:
-        if isinstance(held, Mapping) and isinstance(held.get(holder), Mapping):
-            held = held[holder]
-    if not isinstance(held, Mapping) or not any(isinstance(value, Tensor) for value in held.values()):
-        raise UsageError(f"'{path}' holds no weights by name: save a network's state_dict().")
-    return {str(name): value for name, value in held.items() if isinstance(value, Tensor)}
-
-
-def _stem(name: str) -> str:
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
-
-
 def _plain(shape: tuple[int, int, int]) -> DataSpec:
     """Return a spec of images that are shown as they are; the classifier behind the features has no meaning."""
     return DataSpec("encoder", shape, 2, ("0", "1"), (0.0,) * shape[0], (1.0,) * shape[0], mirror=False)
-
-
-def _statistics(options: EncoderOptions, shape: tuple[int, int, int]) -> dict[str, tuple[float, ...]]:
-    return {
-        "mean": options.mean if options.mean is not None else (0.0,) * shape[0],
-        "std": options.std if options.std is not None else (1.0,) * shape[0],
-    }
 
 
 def _shown(real: RealData, shape: tuple[int, int, int], options: EncoderOptions) -> RealData:

@@ -18,7 +18,6 @@ rotation; prototypes are means over all images, where the public code leaves the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -248,6 +247,3 @@ class Method:
 def falls(done: int, total: int, share: float) -> int:
     """Return how often a rate has fallen after ``done`` of ``total`` updates, when it falls after each ``share``."""
     return int(done / (total * share) + 1e-9)
-
-
-__all__: Sequence[str] = ["Method", "NapaVQ", "NapaVQOptions"]

@@ -67,7 +67,8 @@ def neighbour_loss(apart: Tensor, rows: Tensor, near: Tensor, spread: float) -> 
 
 def distillation_loss(features: Tensor, before: Tensor) -> Tensor:
     """L2 norm of the change of a whole batch of features [n, d]; one number, not a mean, gradient 0 where it is 0."""
-    return (features - before).norm()
+    change: Tensor = (features - before).norm()
+    return change
 
 
 class NeighbourGraph:
@@ -165,7 +166,7 @@ class Codes:
 
     def remember(self, features: Tensor, rows: Tensor) -> None:
         """Keep the mean of features [n, d] as prototype of each row that ``rows`` [n] names."""
-        for row in rows.unique().tolist():
+        for row in sorted(set(rows.tolist())):
             self.prototypes[row] = features[rows == row].double().mean(0).to(self.prototypes)
 
     def imagined(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,7 @@ class Means:
         if not self.vectors.shape[1]:
             self.vectors = features.new_zeros(len(self.counts), features.shape[1])
             self.counts = self.counts.to(features.device)
-        for c in labels.unique().tolist():
+        for c in sorted(set(labels.tolist())):
             own = features[labels == c]
             self.counts[c] += len(own)
             step = own.double().mean(0) - self.vectors[c].double()

@@ -22,9 +22,9 @@ from limbeck_applications.continual.strategies.encoder import (
     adapted,
     choose_data,
     find_encoder,
-    read_weights,
 )
 from limbeck_applications.continual.strategies.nearest_mean import Means
+from limbeck_applications.continual.strategies.weights import read_weights
 from limbeck_applications.continual.stream import Experience, Stream
 
 pytestmark = pytest.mark.usefixtures("one_thread")
