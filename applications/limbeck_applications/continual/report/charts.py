@@ -15,7 +15,8 @@ from limbeck_applications.continual.matrix import Spread
 STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 """Ways to draw lines of one colour."""
 
-BOTTOM, TOP = 42, 8
+BOTTOM, TOP, PITCH = 42, 8, 20
+"""Margins below and above, and height for each line, in SVG units."""
 
 
 def curves_svg(curves: Sequence[Sequence[Spread]], accented: Set[int]) -> str:
@@ -28,7 +29,7 @@ def curves_svg(curves: Sequence[Sequence[Spread]], accented: Set[int]) -> str:
     Returns:
         An ``<svg>`` element.
     """
-    height = max(260, 60 + GAP * len(curves))
+    height = max(260, 60 + PITCH * len(curves))
     with drawing():
         figure, axes = new_axes(height, left=52, top=TOP, right=44, bottom=BOTTOM)
         for k, curve in reversed(list(enumerate(curves))):
