@@ -45,14 +45,14 @@ def register_commands(register: Register) -> None:
 def register_continual_benchmarks(register: Register) -> None:
     """Offer what ships: streams made of real data sets."""
     for name, data, what in (
-        ("digits", "Digits", "8x8 handwritten digits; nothing to download"),
+        ("digits", "Digits", "8x8 handwritten digits"),
         ("mnist", "MNIST", "handwritten digits"),
         ("fashion_mnist", "FashionMNIST", "articles of clothing"),
         ("cifar10", "CIFAR10", "photographs of 10 classes"),
         ("cifar100", "CIFAR100", "photographs of 100 classes"),
     ):
         target = f"{HERE}.benchmarks.split:Split{data}"
-        register(f"split_{name}", target, summary=f"{what}, some classes in each experience; 5, or -10 after the name")
+        register(f"split_{name}", target, summary=f"{what}, some classes in each experience")
     register(
         "permuted_mnist",
         f"{HERE}.benchmarks.permuted:PermutedMNIST",

@@ -41,8 +41,8 @@ def tiny_context(stream: Stream, *, budget: Budget | None = None, seed: int = 0,
     budget = budget or Budget.of_images(IMAGES, stream.spec, stream.spec.num_classes)
     return Context(
         network=NETWORK,
-        training=StreamTraining(batch_size=8, memory_batch=8),
-        retraining=Retraining(epochs=2, batch_size=8),
+        training=StreamTraining.model_validate({"batch_size": 8, "memory_batch": 8}),
+        retraining=Retraining.model_validate({"epochs": 2, "batch_size": 8}),
         budget=budget,
         seed=seed,
         device=torch.device("cpu"),
