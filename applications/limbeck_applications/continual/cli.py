@@ -36,8 +36,8 @@ Those of a memory say how its images are made and kept:
 Real images are a memory like any other: random and herding.
 
 \b
-What is equal for all strategies: streams, seeds, the network and its first weights, and the bytes they may keep,
-which are counted: pixels, labels, soft labels, logits, prototypes. A memory grows with the classes seen;
+What is equal for all strategies: streams, seeds, the network, and the bytes they may keep, which are counted:
+pixels, labels, soft labels, logits, prototypes. A memory grows with the classes seen;
 with --fixed all of it is there from the start, and its share of each class shrinks.
 
 \b
