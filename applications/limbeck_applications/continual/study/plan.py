@@ -125,8 +125,13 @@ def plan(settings: StudySettings, *, data_root: Path | None = None, download: bo
     parts = _parts(settings)
     benchmark: ContinualBenchmark = registry().create("continual_benchmarks", settings.benchmark.model_dump())
     device = resolve_device(settings.device)
-    view = {} if settings.max_per_class is None else {"max_per_class": settings.max_per_class}
-    data = load_dataset(benchmark.source, **view, data_root=data_root, download=download, device=device)
+    data = load_dataset(
+        benchmark.source,
+        max_per_class=settings.max_per_class,
+        data_root=data_root,
+        download=download,
+        device=device,
+    )
     streams = tuple(benchmark.stream(data, order) for order in range(settings.orders))
     build_network(settings.network, data.spec, device)
     made = Plan(settings, data, streams, parts, _budget(settings, streams[0], device), device)
