@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -304,3 +305,13 @@ def test_a_stream_that_loses_a_class_cannot_be_made():
     stream = tiny_stream()
     with pytest.raises(UsageError, match=r"must hold all of its 6 classes, but class 4 \('4'\) is in none"):
         Stream(stream.spec, stream.experiences[:-1])
+
+
+def test_without_the_library_a_check_says_what_to_install(monkeypatch):
+    for name in ["avalanche", *(name for name in sys.modules if name.startswith("avalanche."))]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with using(load_installed()):
+        found = {one.check: one for one in check("continual_strategies", "naive")}
+    assert (found[ROWS].status, found[SAME].status) == ("not applicable", "not applicable")
+    assert "pip install 'limbeck[continual]'" in found[ROWS].reason
+    assert found["Every option says what it means"].status == "passed"
