@@ -103,7 +103,9 @@ class DistilledGDumb(_SupervisedPlugin):  # type: ignore[misc]
         owner = (self.keeper.keeping.seed, "gdumb", len(self.keeper.tasks))
         strategy.dataloader = MemoryLoader(memory, strategy.train_mb_size, generator(*owner, "order"))
         self._augmented = Augmented(self.augmentation, spec, generator(*owner, "augment", device=strategy.device))
-        self._criterion = strategy._criterion = MemoryCriterion(strategy._criterion)
+        own = strategy._criterion  # still a memory's where a training was cut off
+        own = own.own if isinstance(own, MemoryCriterion) else own
+        self._criterion = strategy._criterion = MemoryCriterion(own)
 
     def before_forward(self, strategy: Any, **kwargs: Any) -> None:
         """Augment the batch, and leave its soft labels to the criterion."""

@@ -97,9 +97,23 @@ def test_soft_labels_have_a_loss_of_their_own(made, naive):
     strategy.train(made("new").train_stream[0])
     assert plugin.keeper.kept().labels.shape == (20, 10)
     assert losses == expected
-    hard = naive(DistilledGDumb(20, "random"))
     assert strategy._criterion is own
-    assert isinstance(hard._criterion, nn.CrossEntropyLoss)
+
+
+def test_a_training_that_was_cut_off_leaves_the_criterion_to_the_next(made, naive):
+    class Stopped(Exception):
+        pass
+
+    def stop(strategy):
+        raise Stopped
+
+    strategy = naive(DistilledGDumb(20, "random"), watcher(before_backward=stop))
+    own, stream = strategy._criterion, made("new").train_stream
+    with pytest.raises(Stopped):
+        strategy.train(stream[0])
+    strategy.plugins = [plugin for plugin in strategy.plugins if type(plugin).__name__ != "Watcher"]
+    strategy.train(stream[1])
+    assert strategy._criterion is own
 
 
 @pytest.mark.parametrize("world", WORLDS)

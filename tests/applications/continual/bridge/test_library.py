@@ -30,7 +30,7 @@ def test_without_it_the_message_says_what_to_install(monkeypatch):
 
 def test_naming_the_application_imports_neither_torch_nor_avalanche():
     code = (
-        "import sys, limbeck_applications.continual as c; c.DistilledBuffer.__name__ if '--use' in sys.argv else 0;"
+        "import sys, limbeck_applications.continual;"
         "sys.exit(sum(name in sys.modules for name in ('torch', 'avalanche')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
