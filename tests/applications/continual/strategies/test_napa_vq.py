@@ -223,3 +223,20 @@ def test_streams_it_cannot_learn_are_refused_in_one_line(short, domains, context
     with pytest.raises(UsageError, match="4x6 and not square") as caught:
         strategy().check(stream, context_for(short))
     assert "\n" not in str(caught.value)
+
+
+def test_the_whole_method_is_above_itself_without_neighbours_and_without_prototypes(make_stream, context_for):
+    """Half of the digits first and then one at a time, as the paper splits its sets: mean accuracy over all steps."""
+    stream = make_stream(40, experiences=6, first=5)
+    sizes = [len(each.test) for each in stream.experiences]
+    found = []
+    for options in ({}, {"neighbourhood": False}, {"prototypes": False}):
+        rows, _ = taught(stream, context_for(stream, network="convnet-d2-w16-in", batch_size=32, epochs=10), **options)
+        seen = [
+            sum(size * value for size, value in zip(sizes[: t + 1], row.accuracies, strict=False)) / sum(sizes[: t + 1])
+            for t, row in enumerate(rows)
+        ]
+        found.append(sum(seen) / len(seen))
+    whole, no_neighbours, no_prototypes = found
+    assert whole > 0.65
+    assert whole > no_neighbours + 0.04 and whole > no_prototypes + 0.04
