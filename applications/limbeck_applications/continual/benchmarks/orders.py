@@ -26,7 +26,11 @@ FIXED: dict[str, Callable[[int], list[int]]] = {
     "icarl": lambda classes: drawn(classes, ICARL_SEED),
     "distilled_replay": lambda classes: list(range(classes))[::-1],
 }
-"""One order each: as numbered; drawn from seed 1993 (arXiv:1611.07725); last class first (arXiv:2103.15851)."""
+"""One order each: as numbered; drawn from seed 1993 (arXiv:1611.07725); last class first (arXiv:2103.15851).
+
+Two orders of 100 classes go by the name of iCaRL. This is the one of most later papers, which begins 68, 56, 78; the
+other, which begins 87, 0, 52 and is Avalanche's, can be given as a list.
+"""
 
 
 def _known(value: Any) -> Any:
