@@ -12,6 +12,7 @@ from torch import Tensor
 
 from limbeck.errors import LimbeckError, UsageError
 from limbeck.evaluation.job import PREPROCESSING
+from limbeck.execution.device import keep_freed_memory
 from limbeck.execution.executors import Executor, Job, Result
 from limbeck.files import content_key, folder_lock, sha256
 from limbeck.plugins import registry
@@ -100,6 +101,8 @@ def run_study(
     if (folder / CONFIG).exists():
         raise UsageError(f"{folder} holds a run of 'limbeck distill'. Give the study a folder of its own: --out.")
     made = plan(settings, data_root=data_root, download=download)
+    if made.device.type == "cpu":
+        keep_freed_memory()
     with folder_lock(folder):
         work = _Study(made, folder, data_root, cache or folder / "cache", audience or Audience())
         work.outcome = lambda: _outcome(work, command, deviations)
