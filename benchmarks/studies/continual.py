@@ -13,6 +13,8 @@ Rows are kept as they come, a line for each stream that was learned, and the sam
 from __future__ import annotations
 
 import argparse
+import csv
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -100,17 +102,50 @@ def settings_of(case: str, device: str) -> StudySettings:
     return StudySettings.model_validate({**asked, "device": device})
 
 
+def printed(case: str) -> str:
+    """Return a case's table as Markdown, from the lines that are kept: mean and population standard deviation."""
+    lines = [line for line in csv.DictReader(RESULTS.open()) if line["case"] == case]
+    groups: dict[str, list[dict[str, str]]] = {}
+    for line in lines:
+        name = f"`{line['strategy']}`" + (f" [{line['memory']}]" if line["memory"] else "")
+        groups.setdefault(name, []).append(line)
+
+    def spread(group: list[dict[str, str]], column: str) -> tuple[float, float]:
+        values = [100 * float(line[column]) for line in group]
+        return statistics.fmean(values), statistics.pstdev(values)
+
+    rows = []
+    for name, group in sorted(groups.items(), key=lambda each: -spread(each[1], "accuracy")[0]):
+        (mean, std), (whole, _), (forgotten, _) = (
+            spread(group, column) for column in ("accuracy", "average_incremental", "forgetting")
+        )
+        learning, distilling = (
+            statistics.fmean(float(line[column]) for line in group) for column in ("seconds", "distilling_seconds")
+        )
+        size, images = (max(int(line[column]) for line in group) for column in ("bytes", "images"))
+        rows.append(
+            f"| {name} | {mean:.1f} ± {std:.1f} | {whole:.1f} | {forgotten:.1f} | {images:,} | {size:,} "
+            f"| {learning:.0f} | {distilling:.0f} | {len(group)} |"
+        )
+    head = "| strategy | ACC | AIA | forgetting | images | bytes | s learning | s distilling | n |"
+    return "\n".join([head, "|---" + "|---:" * 8 + "|", *rows])
+
+
 def main() -> None:
     """Learn what is missing, and keep a line for each stream."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-root", type=Path, required=True)
+    parser.add_argument("--data-root", type=Path)
     parser.add_argument("--runs", type=Path, default=Path("runs/benchmarks/continual"))
     parser.add_argument("--only", nargs="*", choices=[*CASES, "protocol"], default=[*CASES, "protocol"])
     parser.add_argument("--strategies", nargs="*", help="only these")
     parser.add_argument("--orders", type=int, help="fewer class orders, to begin with")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=2, help="processes; 0 for none")
+    parser.add_argument("--print", action="store_true", help="print the tables of what is kept, and learn nothing")
     args = parser.parse_args()
+    if args.print:
+        print("\n\n".join(f"{case}\n\n{printed(case)}" for case in args.only))
+        return
     for case in args.only:
         asked = settings_of(case, args.device)
         chosen = [each for each in asked.strategies if args.strategies is None or each.name in args.strategies]
