@@ -5,7 +5,7 @@
 Fashion-MNIST as the paper splits its sets: half of the classes first, the others one at a time. Of each class 100
 training and 200 test images, 12 epochs an experience, a ConvNet of depth 3 and width 16. Each seed has its own class
 order and its own first weights. Coding vectors begin as in the paper (``normal``), or at the mean features of their
-images.
+images; ``standardised``, the strategy's default, also divides features by the deviation that they begin with.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ RESULTS = Path(__file__).parents[1] / "results" / "continual_napa_vq.csv"
 SAME_RUN = ("parts", "start", "seed", "images", "epochs")
 NETWORK = "convnet-d3-w16-in"
 TESTED = 200
+STARTS: dict[str, dict[str, Any]] = {
+    "normal": {"start": "normal", "standardise": False},
+    "features": {"start": "features", "standardise": False},
+    "standardised": {"start": "features", "standardise": True},
+}
 PARTS: dict[str, dict[str, Any]] = {
     "all": {},
     "no neighbour term": {"neighbourhood": False},
@@ -43,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--starts", nargs="*", choices=("features", "normal"), default=["normal", "features"])
+    parser.add_argument("--starts", nargs="*", choices=STARTS, default=list(STARTS))
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--images", type=int, default=100, help="real images of each class")
     parser.add_argument("--epochs", type=int, default=12)
@@ -58,7 +63,7 @@ def main() -> None:
             for parts in args.parts:
                 known = {"parts": parts, "start": start, "seed": seed, "images": args.images, "epochs": args.epochs}
                 if not found(known):
-                    row = known | measured(stream, seed, args.epochs, {"start": start, **PARTS[parts]})
+                    row = known | measured(stream, seed, args.epochs, {**STARTS[start], **PARTS[parts]})
                     keep(RESULTS, row, SAME_RUN)
                     print(row, flush=True)
 

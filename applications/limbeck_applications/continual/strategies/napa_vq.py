@@ -10,10 +10,11 @@ mixed by U(0.5, 1); distillation of features by the L2 norm of the batch; 10 tim
 for the vectors, a tenth of the rates after the first experience, vectors of old classes held still; prototypes of new
 classes, as the old network sees them, before their experience begins; upright, normalised vectors for prediction.
 What differs: the network is the study's, which then compares (``network=resnet18-bn`` comes near the paper's, which has
-attention); coding vectors begin at the mean features that their images have before the network learns them, for which
-a few epochs suffice (``start=normal`` draws them as the paper does for its 100); rates fall after shares of the
-updates, as 45 and 20 of 100 epochs are, so that short trainings have the same course; images are not augmented beside
-rotation; prototypes are means over all images, where the public code leaves the last batch out.
+attention). Features are divided by the deviation they begin with, without which 0.1, 0.001 and the rates belong to
+the paper's network alone (``standardise=false``). Coding vectors begin at the mean features that their images have
+before the network learns them, for which a few epochs suffice (``start=normal`` draws them as the paper does for its
+100). Rates fall after shares of the updates, as 45 and 20 of 100 epochs are. Images are not augmented beside rotation.
+Prototypes are means over all images, where the public code leaves the last batch out.
 """
 
 from __future__ import annotations
@@ -40,15 +41,20 @@ from limbeck_applications.continual.strategies.napa_vq_parts import (
     TURNS,
     Codes,
     NeighbourGraph,
+    Scale,
     distance_loss,
     distances,
     distillation_loss,
+    falls,
     neighbour_loss,
     rotated,
     rotated_rows,
 )
 from limbeck_applications.continual.strategy import Context
 from limbeck_applications.continual.stream import Stream
+
+SAMPLE, TINY = 256, 1e-12
+"""Images that the deviation of features is measured on, and what it is at least."""
 
 
 class NapaVQOptions(OptionsBase):
@@ -62,6 +68,9 @@ class NapaVQOptions(OptionsBase):
     start: Literal["features", "normal"] = Field(
         "features",
         description="where coding vectors begin: at the mean features of their images, or N(0, 1) (the paper)",
+    )
+    standardise: bool = Field(
+        True, description="divide features by the deviation they begin with, so that the numbers below fit any network"
     )
     vector_lr: float = Field(5.0, gt=0, description="SGD's rate for coding vectors in the first experience")
     later: float = Field(0.1, gt=0, description="what both rates are multiplied by in later experiences")
@@ -144,20 +153,22 @@ class Method:
         self.limit = context.training.iterations
         self.position = 0
 
-    def _embedding(self) -> tuple[nn.Module, int]:
+    def _embedding(self) -> tuple[nn.Sequential, int]:
         """Return the network without its classifier, with the weights that all strategies of a seed begin with."""
         module = fresh_network(self.stream, self.context)
         name = self.context.build(self.stream).classifier_name
         size = int(module.get_submodule(name).in_features)  # type: ignore[arg-type]
         parent, _, own = name.rpartition(".")
         setattr(module.get_submodule(parent), own, nn.Identity())
-        return nn.Sequential(module, nn.Flatten(1)), size
+        return nn.Sequential(module, nn.Flatten(1), Scale()), size
 
     def before_training_exp(self, strategy: Any, **_: Any) -> None:
         """Welcome the new classes, and begin with fresh optimisers."""
         experience = self.stream.experiences[self.position]
         device = self.context.device
         self.generator = torch.Generator(device).manual_seed(self.context.seed_of("napa_vq", self.position))
+        if self.options.standardise and not self.position:
+            self._standardise(experience.train)
         self.codes.welcome(experience.classes, self.generator)
         self._remember(experience.train)
         if self.options.start == "features":
@@ -233,6 +244,13 @@ class Method:
         self.position += 1
 
     @torch.no_grad()
+    def _standardise(self, real: RealData) -> None:
+        images = real.take(torch.randperm(len(real), generator=self.generator, device=self.generator.device)[:SAMPLE])
+        scale: Any = self.model[-1]
+        scale.factor /= self.model.eval()(rotated(images.to(self.context.device))).std(0).mean().clamp(min=TINY)
+        self.model.train()
+
+    @torch.no_grad()
     def _remember(self, real: RealData) -> None:
         self.model.eval()
         features: list[Tensor] = []
@@ -242,8 +260,3 @@ class Method:
             rows.append(rotated_rows(self.codes.rows[labels.to(self.context.device)]))
         self.codes.remember(torch.cat(features), torch.cat(rows))
         self.model.train()
-
-
-def falls(done: int, total: int, share: float) -> int:
-    """Return how often a rate has fallen after ``done`` of ``total`` updates, when it falls after each ``share``."""
-    return int(done / (total * share) + 1e-9)

@@ -71,6 +71,23 @@ def distillation_loss(features: Tensor, before: Tensor) -> Tensor:
     return change
 
 
+def falls(done: int, total: int, share: float) -> int:
+    """Return how often a rate has fallen after ``done`` of ``total`` updates, when it falls after each ``share``."""
+    return int(done / (total * share) + 1e-9)
+
+
+class Scale(nn.Module):
+    """Multiply by a constant that travels with the weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("factor", torch.ones(()))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features times the constant."""
+        return features * self.get_buffer("factor")
+
+
 class NeighbourGraph:
     """Which coding vectors lie near each other, learned as neural gas does: edges are made, age and die.
 

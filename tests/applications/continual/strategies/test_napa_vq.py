@@ -12,11 +12,12 @@ from limbeck.errors import UsageError
 from limbeck.plugins import registry
 from limbeck.testing.randomness import moved_generators
 from limbeck_applications.continual.bridge.library import avalanche
-from limbeck_applications.continual.strategies.napa_vq import Method, falls
+from limbeck_applications.continual.strategies.napa_vq import Method
 from limbeck_applications.continual.strategies.napa_vq_parts import (
     distance_loss,
     distances,
     distillation_loss,
+    falls,
     neighbour_loss,
     rotated,
     rotated_rows,
@@ -191,6 +192,18 @@ def test_vectors_begin_at_their_features_or_as_in_the_paper(short, context_for):
     assert 0.8 < float(drawn.codes.vectors.detach().std()) < 1.2
 
 
+def test_features_are_divided_by_the_deviation_they_begin_with_for_good(short, context_for):
+    still = {"vector_lr": 1e-12, "lr": 1e-12}
+    _, method = taught(short, context_for(short), **still)
+    _, plain = taught(short, context_for(short), standardise=False, **still)
+    images = rotated(short.experiences[0].train.take(torch.arange(len(short.experiences[0].train))))
+    with torch.no_grad():
+        found, before = method.model.eval()(images), plain.model.eval()(images)
+    assert float(found.std(0).mean()) == pytest.approx(1, rel=1e-4)
+    torch.testing.assert_close(found, before / before.std(0).mean(), rtol=1e-4, atol=1e-4)
+    assert plain.model[-1].factor == 1 and torch.equal(method.old[-1].factor, method.model[-1].factor)
+
+
 def test_an_experience_ends_after_the_updates_that_were_asked_for(short, context_for):
     counts = []
 
@@ -230,8 +243,9 @@ def test_the_whole_method_is_above_itself_without_neighbours_and_without_prototy
     stream = make_stream(40, experiences=6, first=5)
     sizes = [len(each.test) for each in stream.experiences]
     found = []
+    context = context_for(stream, network="convnet-d2-w16-in", batch_size=32, epochs=10)
     for options in ({}, {"neighbourhood": False}, {"prototypes": False}):
-        rows, _ = taught(stream, context_for(stream, network="convnet-d2-w16-in", batch_size=32, epochs=10), **options)
+        rows, _ = taught(stream, context, standardise=False, **options)
         seen = [
             sum(size * value for size, value in zip(sizes[: t + 1], row.accuracies, strict=False)) / sum(sizes[: t + 1])
             for t, row in enumerate(rows)
