@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import yaml
@@ -23,7 +24,7 @@ def component(text: str, option: str) -> dict[str, Any]:
         Its options with its ``name``; an option with dots in its name is nested.
 
     Raises:
-        UsageError: several components, no name, or an option without a value.
+        UsageError: several components, no name, an option called ``name``, or one without a value.
     """
     found = components(text, option)
     if len(found) > 1:
@@ -51,7 +52,9 @@ def components(text: str, option: str) -> list[dict[str, Any]]:
                 "colon: name:option=value,option=value."
             )
         if not is_new or colon:
-            found[-1] = merge(found[-1], _assigned(rest if is_new else part, text, option))
+            assigned = _assigned(rest if is_new else part, text, option)
+            _refuse(assigned, ("name",), text, option)
+            found[-1] = merge(found[-1], assigned)
     return found
 
 
@@ -62,9 +65,10 @@ def memory(text: str) -> dict[str, Any]:
         Settings of a memory; those with a dot, such as ``optimiser.lr_img``, are settings of the run that distils.
 
     Raises:
-        UsageError: as ``component``.
+        UsageError: as ``component``, or an option called ``method``.
     """
     values = component(text, "--memory")
+    _refuse(values.keys() - {"name"}, ("method",), text, "--memory")
     return {"method": values.pop("name"), **_apart(values)}
 
 
@@ -73,6 +77,16 @@ def _apart(values: dict[str, Any]) -> dict[str, Any]:
     nested = {key: value for key, value in values.items() if isinstance(value, dict) and key != "settings"}
     plain = {key: value for key, value in values.items() if key not in nested}
     return merge(plain, {"settings": nested}) if nested else plain
+
+
+def _refuse(given: Collection[str], names: Collection[str], text: str, option: str) -> None:
+    """Refuse an option that would replace the name before the colon."""
+    for name in names:
+        if name in given:
+            raise UsageError(
+                f"{option} '{text}': '{name}' is no option, the name stands before the colon. Type for example "
+                "name:option=value,option=value."
+            )
 
 
 def _assigned(pair: str, text: str, option: str) -> dict[str, Any]:

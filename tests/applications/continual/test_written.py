@@ -58,3 +58,16 @@ def test_a_memorys_dotted_options_are_settings_of_its_run():
         "settings": {"matcher": {"p": 1}, "labels": {"name": "learned"}},
     }
     assert memory("random") == {"method": "random"}
+
+
+@pytest.mark.parametrize("text", ["naive:name=joint", "naive:name.x=joint", "naive, der_pp:alpha=1,name=joint"])
+def test_a_name_is_not_an_option(text):
+    with pytest.raises(UsageError, match=r"^--strategies '.*': 'name' is no option, the name stands before the colon"):
+        components(text, "--strategies")
+
+
+@pytest.mark.parametrize(("text", "option"), [("dm:method=random", "method"), ("dm:name=random", "name")])
+def test_nor_is_the_method_of_a_memory(text, option):
+    with pytest.raises(UsageError, match=rf"^--memory '{text}': '{option}' is no option") as refused:
+        memory(text)
+    assert "\n" not in str(refused.value)

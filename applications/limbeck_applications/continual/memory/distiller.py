@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 
-from limbeck.config import RunConfig, merge
+from limbeck.config import RunConfig, flatten, merge
 from limbeck.configure import configure
 from limbeck.data import DataSet, DataSpec, RealData
 from limbeck.distillation.checkpoint import NAME as CHECKPOINT
@@ -50,10 +50,20 @@ class MemorySpec(Options):
 
     @property
     def name(self) -> str:
-        """What tables call it."""
-        given = self.model_dump(exclude_defaults=True, exclude={"method", "settings", "seconds", "steps"})
-        parts = [self.method, *(str(value) for value in given.values())]
-        return " ".join(parts + (["..."] if self.settings else []))
+        """What tables call it where no other memory of its study would be called the same."""
+        short = {key.removesuffix(".name").rpartition(".")[2]: value for key, value in flatten(self.settings).items()}
+        return self._named({"method", "settings", "seconds", "steps"}, short)
+
+    @property
+    def full_name(self) -> str:
+        """Everything that differs from the defaults, such as ``dm 500 steps`` or ``dm float32 optimiser.lr_img=1``."""
+        return self._named({"method", "settings"}, flatten(self.settings))
+
+    def _named(self, left_out: set[str], settings: Mapping[str, Any]) -> str:
+        given = self.model_dump(exclude_defaults=True, exclude=left_out)
+        units = {"seconds": "{:g} s", "steps": "{} steps"}
+        parts = (units.get(key, "{}").format(value) for key, value in given.items())
+        return " ".join([self.method, *parts, *(f"{key}={written(value)}" for key, value in settings.items())])
 
 
 class Distiller:
@@ -200,6 +210,11 @@ class Distiller:
             for name in (CHECKPOINT, PLAN):
                 (place / name).unlink(missing_ok=True)
             return run(config, data, folder=place, resume=True, cache=self.cache, listener=quiet)
+
+
+def written(value: Any) -> str:
+    """Return a setting as it is typed."""
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def of_classes(real: RealData, classes: Sequence[int]) -> DataSet:

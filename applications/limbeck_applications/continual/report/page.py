@@ -80,8 +80,12 @@ def _distilled(lines: list[Line]) -> set[int]:
 
 def _values(results: Results) -> dict[str, Any]:
     """Return the settings as a page lists them: memories by name, and nothing that stands elsewhere."""
-    values = results.outcome.settings.model_dump(mode="json", exclude={"strategies", "memories", "executor"})
-    memories = {memory.name: memory.model_dump(mode="json") for memory in results.outcome.settings.memories}
+    settings = results.outcome.settings
+    memories = {
+        name: memory.model_dump(mode="json")
+        for name, memory in zip(settings.memory_names, settings.memories, strict=True)
+    }
+    values = settings.model_dump(mode="json", exclude={"strategies", "memories", "executor"})
     return {**values, **({"memory": memories} if memories else {})}
 
 

@@ -35,6 +35,12 @@ class StudySettings(Options):
     executor: Spec = Field(Spec(name="serial"), description="how cells are run; never changes a row")
     protocol: str = Field("", description="published settings it starts from, with which the page compares it")
 
+    @property
+    def memory_names(self) -> tuple[str, ...]:
+        """What tables call each memory: by its short name, or by its full one where several have the same short name."""
+        short = [memory.name for memory in self.memories]
+        return tuple(memory.full_name if short.count(memory.name) > 1 else memory.name for memory in self.memories)
+
     @field_validator("strategies", "memories", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
