@@ -24,7 +24,8 @@ from limbeck.config import merge
 from limbeck_applications.continual.protocols import deviations, preset
 from limbeck_applications.continual.results import Results
 from limbeck_applications.continual.study.asked import StudySettings
-from limbeck_applications.continual.study.run import Audience, run_study
+from limbeck_applications.continual.study.audience import Audience
+from limbeck_applications.continual.study.run import run_study
 
 RESULTS = Path(__file__).parents[1] / "results" / "continual.csv"
 SAME_CELL = ("case", "device", "strategy", "memory", "order", "seed")

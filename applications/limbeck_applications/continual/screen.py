@@ -17,9 +17,9 @@ from limbeck_applications.continual.matrix import Spread
 from limbeck_applications.continual.results import Learned, Line, Results
 from limbeck_applications.continual.strategy import Row
 from limbeck_applications.continual.study.asked import StudySettings
+from limbeck_applications.continual.study.audience import Audience
 from limbeck_applications.continual.study.plan import Plan
 from limbeck_applications.continual.study.rows import Cell, Outcome, Rows
-from limbeck_applications.continual.study.run import Audience
 
 SPARED = ("n", "images", "BWT", "KiB", "AIA %", "forgetting")
 """Columns that a narrow terminal goes without, the least needed first."""

@@ -19,6 +19,10 @@ from limbeck_applications.continual.settings import Retraining, StreamTraining
 from limbeck_applications.continual.stream import Stream
 
 
+Section = Literal["training", "retraining", "budget"]
+"""A part of a study's settings that strategies read."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One row of the accuracy matrix, and what it cost.
@@ -129,9 +133,12 @@ class Strategy(Component, ABC):
     Attributes:
         memory: what it keeps: nothing, real images, ``distilled`` ones (the study then runs it once for each memory
             and gives the memory), or ``other``: what the budget does not bound, such as prototypes.
+        reads: which of the study's settings its rows depend on. A change of the others leaves its rows, and its context
+            holds them as they are by default, with a budget of nothing.
     """
 
     memory: ClassVar[Literal["none", "real", "distilled", "other"]] = "none"
+    reads: ClassVar[Sequence[Section]] = ("training", "retraining", "budget")
 
     def check(self, stream: Stream, context: Context) -> None:
         """Refuse what it cannot do before anything is trained.
@@ -140,6 +147,13 @@ class Strategy(Component, ABC):
             UsageError: a budget too small, a scenario that it does not know.
         """
         return
+
+    def identity(self, stream: Stream, context: Context) -> Any:
+        """Return what else its rows depend on, beside its options and what it reads, as JSON values.
+
+        Worth writing where options name something that may change: the content of a file, data that were found.
+        """
+        return None
 
     @abstractmethod
     def run(self, stream: Stream, context: Context) -> Iterator[Row]:
@@ -162,6 +176,7 @@ class FromMemory(Strategy):
     """
 
     memory = "distilled"
+    reads = ("retraining", "budget")
 
     @abstractmethod
     def retrain(self, networks: Sequence[Retrained], context: Context) -> list[Row]:

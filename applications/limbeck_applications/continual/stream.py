@@ -58,6 +58,13 @@ class Stream:
     def __len__(self) -> int:
         return len(self.experiences)
 
+    def count(self, position: int) -> int:
+        """Return how many classes the experiences up to ``position`` (from 0, inclusive) brought.
+
+        A class that came again in another domain counts again, as memories count it.
+        """
+        return sum(len(experience.classes) for experience in self.experiences[: position + 1])
+
     def seen(self, position: int) -> tuple[int, ...]:
         """Return the classes of the experiences up to ``position`` (counted from 0, inclusive), in order of arrival."""
         classes = [c for experience in self.experiences[: position + 1] for c in experience.classes]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from limbeck_applications.continual.bridge.library import avalanche
+from limbeck_applications.continual.study.audience import Audience
 from limbeck_applications.continual.study.kept import load_outcome
-from limbeck_applications.continual.study.run import Audience
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_report")
 

@@ -51,9 +51,7 @@ class DistilledMemory:
         position = len(self.pieces)
         share = self.budget.a_class(self.seen + len(classes))
         old = tuple(self._fitted(piece, share) for piece in self.pieces)
-        ipc = self.share_of(classes, share, real.spec)
-        if self.distiller.spec.ipc is None:
-            ipc = min(ipc, self.distiller.most(real, classes))
+        ipc = self.ipc(real, classes, self.seen + len(classes))
         piece = self.distiller.distil(real, classes, ipc, piece_seed(self.seed, position), position)
         piece = keep_best(piece, self.room(piece, share))
         changed = [p for p, before in zip(old, self.pieces, strict=True) if p is not before]
@@ -61,6 +59,20 @@ class DistilledMemory:
         self.distilling = piece.seconds + sum(each.seconds for each in again)
         self.pieces = (*old, piece)
         return piece
+
+    def ipc(self, real: RealData, classes: Sequence[int], seen: int) -> int:
+        """Return how many images of each class of an experience are distilled.
+
+        Args:
+            real: its training images; where nobody says how many to keep, not more than there are.
+            classes: its classes.
+            seen: classes so far, its own included.
+
+        Raises:
+            UsageError: not one, or fewer than were asked for.
+        """
+        fits = self.share_of(classes, self.budget.a_class(seen), real.spec)
+        return fits if self.distiller.spec.ipc is not None else min(fits, self.distiller.most(real, classes))
 
     def share_of(self, classes: Sequence[int], share: int, spec: DataSpec) -> int:
         """Return how many images of each class ``share`` bytes a class hold, not more than were asked for.

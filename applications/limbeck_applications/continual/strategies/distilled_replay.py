@@ -33,6 +33,7 @@ class DistilledReplay(AvalancheStrategy):
     """Replay distilled images of past experiences."""
 
     memory = "distilled"
+    reads = ("training", "budget")
 
     class Options(OptionsBase):
         """How much the memory counts, and how it is seen."""
@@ -42,8 +43,7 @@ class DistilledReplay(AvalancheStrategy):
 
     def check(self, stream: Stream, context: Context) -> None:
         """Refuse an unknown augmentation; see the base class."""
-        if self.options.augmentation is not None:
-            augmentation_of(self.options.augmentation.model_dump())
+        augmentation_of(self.options.augmentation, stream.spec)
 
     def build(self, model: nn.Module, optimiser: Any, criterion: Any, stream: Stream, context: Context) -> Any:
         """Return Avalanche's ``Naive`` with a plugin that replays; see the base class."""
@@ -80,8 +80,7 @@ class Replays:
         memory = MemoryTensors.of(self.context.memory[position - 1], None, strategy.device)
         self.rounds = Rounds(memory, size, seeding.generator(seed, "order"))
         draws = seeding.generator(seed, "augment", device=strategy.device)
-        asked = self.options.augmentation
-        self.augmented = Augmented(None if asked is None else asked.model_dump(), self.stream.spec, draws)
+        self.augmented = Augmented(self.options.augmentation, self.stream.spec, draws)
 
     def before_backward(self, strategy: Any, **_: Any) -> None:
         """Take the mean over the images of both batches, in place of that over the experience's alone."""

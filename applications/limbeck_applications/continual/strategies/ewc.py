@@ -26,6 +26,8 @@ from limbeck_applications.continual.stream import Stream
 class Ewc(AvalancheStrategy):
     """Hold weights where past experiences need them."""
 
+    reads = ("training",)
+
     class Options(OptionsBase):
         """How strongly, and how past experiences add up."""
 

@@ -18,7 +18,7 @@ from limbeck_applications.continual.bridge.batches import Augmented, MemoryTenso
 from limbeck_applications.continual.bridge.keeping import KeepsImages
 from limbeck_applications.continual.bridge.library import avalanche
 from limbeck_applications.continual.bridge.losses import MemoryCriterion
-from limbeck_applications.continual.bridge.strategy import Lesson, keywords, sgd
+from limbeck_applications.continual.bridge.strategy import Lesson, keywords, lend_dropout, sgd
 from limbeck_applications.continual.settings import Retraining
 from limbeck_applications.continual.strategy import Context
 from limbeck_applications.continual.stream import Stream
@@ -26,6 +26,8 @@ from limbeck_applications.continual.stream import Stream
 
 class GDumb(KeepsImages):
     """Train from the first weights on a few random images of every class."""
+
+    reads = ("retraining", "budget")
 
     def build(self, model: nn.Module, optimiser: Any, criterion: Any, stream: Stream, context: Context) -> Any:
         """Return Avalanche's ``Naive`` with its GDumb plugin; the optimiser is that of retraining."""
@@ -54,20 +56,20 @@ class Retrains:
 
     def __init__(self, how: Retraining, criterion: MemoryCriterion, stream: Stream, context: Context) -> None:
         self.how, self.criterion, self.stream, self.context = how, criterion, stream, context
-        self.milestone = how.milestone or how.epochs // 2 + 1
         self.augmented: Augmented | None = None
 
     def before_training_exp(self, strategy: Any, **_: Any) -> None:
-        """Begin at the first rate, without momentum."""
-        seed = self.context.seed_of("retrain", strategy.clock.train_exp_counter)
+        """Begin at the first rate, without momentum; the network is another object than in the experience before."""
+        position = strategy.clock.train_exp_counter
+        lend_dropout(strategy.model, self.context.seed_of("dropout", position))
+        seed = self.context.seed_of("retrain", position)
         owner = seeding.generator(seed, "augment", device=strategy.device)
-        asked = None if self.how.augmentation is None else self.how.augmentation.model_dump()
-        self.augmented = Augmented(asked, self.stream.spec, owner)
+        self.augmented = Augmented(self.how.augmentation, self.stream.spec, owner)
         self._begin(strategy, self.how.lr)
 
     def before_training_epoch(self, strategy: Any, **_: Any) -> None:
         """Let the rate fall, and forget the momentum, when the epochs before are done."""
-        if strategy.clock.train_exp_epochs == self.milestone:
+        if strategy.clock.train_exp_epochs == self.how.falls_after:
             self._begin(strategy, self.how.lr / 10)
 
     def before_forward(self, strategy: Any, **_: Any) -> None:

@@ -26,6 +26,8 @@ from limbeck_applications.continual.stream import Stream
 class Lwf(AvalancheStrategy):
     """Keep near the outputs that the network before the experience gives."""
 
+    reads = ("training",)
+
     class Options(OptionsBase):
         """Weight and softness of what the old network says."""
 

@@ -22,6 +22,8 @@ from limbeck_applications.continual.stream import Stream
 class Naive(AvalancheStrategy):
     """Go on training with each experience, and keep nothing."""
 
+    reads = ("training",)
+
     def build(self, model: nn.Module, optimiser: Any, criterion: Any, stream: Stream, context: Context) -> Any:
         """Return Avalanche's ``Naive``; see the base class."""
         return avalanche().training.Naive(

@@ -92,6 +92,8 @@ class NapaVQOptions(OptionsBase):
 class NapaVQ(AvalancheStrategy):
     """Coding vectors pushed away from their neighbours, and prototypes in place of old images."""
 
+    reads = ("training",)
+
     Options: ClassVar[type[OptionsBase]] = NapaVQOptions
     memory = "other"
 
@@ -123,6 +125,10 @@ class NapaVQ(AvalancheStrategy):
         """Score classes by the nearness of their coding vectors; see the base class."""
         method: Method = lesson.learner.method
         return method.codes.scores(method.model(images.to(lesson.context.device)))
+
+    def lower_rate(self, context: Context) -> str:
+        """Return the option that lowers the network's own rate; see the base class."""
+        return f"--strategies {self.name}:lr={self.options.lr / 10:g}"
 
     def kept(self, lesson: Lesson) -> tuple[int, int]:
         """Count coding vectors, prototypes and edges; see the base class."""

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from limbeck.files import sha256
 from limbeck.options import Options
 from limbeck_applications.continual.strategies.encoder import UNTRAINED, EncoderOptions, choose_data, find_encoder
 from limbeck_applications.continual.strategy import Context, Row, Strategy
@@ -65,6 +67,7 @@ class NearestMean(Strategy):
 
     Options: ClassVar[type[Options]] = EncoderOptions
     memory = "other"
+    reads = ()
     trial_options: ClassVar[Mapping[str, Any]] = {"encoder_data": (UNTRAINED,)}
 
     def check(self, stream: Stream, context: Context) -> None:
@@ -78,6 +81,13 @@ class NearestMean(Strategy):
             choose_data(self.options.encoder_data, stream.spec, context.data_root)
         else:
             find_encoder(self.options, stream, context)
+
+    def identity(self, stream: Stream, context: Context) -> Any:
+        """Return what the encoder is: the content of its file, or the data that it learns from."""
+        if self.options.weights is not None:
+            return sha256(Path(self.options.weights).read_bytes())
+        data = choose_data(self.options.encoder_data, stream.spec, context.data_root)
+        return None if data is None else data.train.digest()
 
     def run(self, stream: Stream, context: Context) -> Iterator[Row]:
         """Add each experience's means, and predict all test images, whose features are taken once."""

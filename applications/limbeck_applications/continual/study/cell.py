@@ -11,7 +11,7 @@ from torch import Tensor
 
 from limbeck.data import DataSet, DataSpec, RealData
 from limbeck.entries import is_strict
-from limbeck.errors import LimbeckError
+from limbeck.errors import LimbeckError, UsageError
 from limbeck.evaluation.job import PREPROCESSING
 from limbeck.execution.device import threads_that_pay
 from limbeck.plugins import registry
@@ -20,7 +20,15 @@ from limbeck_applications.continual.bridge.randomness import lent_generators
 from limbeck_applications.continual.memory.budget import Budget
 from limbeck_applications.continual.memory.distiller import Distiller, MemorySpec
 from limbeck_applications.continual.settings import Retraining, StreamTraining
-from limbeck_applications.continual.strategy import Context, FromMemory, Kept, Retrained, Strategy, retraining_seed
+from limbeck_applications.continual.strategy import (
+    Context,
+    FromMemory,
+    Kept,
+    Retrained,
+    Row,
+    Strategy,
+    retraining_seed,
+)
 from limbeck_applications.continual.stream import ContinualBenchmark, Stream
 
 HERE = "limbeck_applications.continual.study.cell"
@@ -88,7 +96,7 @@ def run(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, A
     network = context.build(stream)
     with lent_generators(context.seed_of("lent")), threads_that_pay(network.largest_activation(), context.device):
         rows = list(strategy.run(stream, context))
-    return {"rows": [row.to_dict() for row in rows]}
+    return {"rows": _checked(rows, len(stream), len(stream), config["strategy"])}
 
 
 def retrain(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -114,7 +122,24 @@ def retrain(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[st
     ]
     with threads_that_pay(context.build(networks[0].stream).largest_activation(), context.device):
         rows = strategy.retrain(networks, context)
-    return {"rows": [row.to_dict() for row in rows]}
+    return {"rows": _checked(rows, len(networks), len(networks[0].stream), config["strategy"])}
+
+
+def _checked(rows: Sequence[Row], number: int, width: int, strategy: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return rows as plain values.
+
+    Raises:
+        UsageError: a strategy gave another number of rows, or something else than accuracies.
+    """
+    if len(rows) != number:
+        raise UsageError(f"'{strategy['name']}' gave {len(rows)} rows, but {number} are due: one an experience.")
+    for row in rows:
+        if len(row.accuracies) != width or not all(0 <= value <= 1 for value in row.accuracies):
+            raise UsageError(
+                f"'{strategy['name']}' gave {list(row.accuracies)} as a row; it has an accuracy in [0, 1] for each of "
+                f"{width} experiences."
+            )
+    return [row.to_dict() for row in rows]
 
 
 def data_of(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> DataSet:

@@ -9,7 +9,7 @@ from limbeck.errors import ArtifactError, UsageError
 from limbeck.files import read_json, signed, write_json
 from limbeck.options import parse
 from limbeck_applications.continual.study.asked import StudySettings
-from limbeck_applications.continual.study.rows import Cell, Outcome, Rows
+from limbeck_applications.continual.study.rows import Cell, Outcome, Rows, unbroken
 
 NAME = "study.json"
 
@@ -48,10 +48,10 @@ def load_outcome(folder: Path) -> Outcome:
     values = _read(folder)
     try:
         cells = [Cell(**each) for each in values["cells"]]
-        by_key = {cell.key: cell for cell in cells}
+        by_key, rows = {cell.key: cell for cell in cells}, Rows(folder)
         return Outcome(
             settings=StudySettings.model_validate(values["settings"]),
-            cells=Rows(folder).complete(cells, max(map(len, values["experiences"]), default=0)),
+            cells={cell: unbroken(rows.of(cell)) for cell in cells},
             failures={by_key[each["key"]]: each["reason"] for each in values["failures"]},
             experiences=values["experiences"],
             memories={(m["memory"], m["order"]): [folder / name for name in m["pieces"]] for m in values["memories"]},

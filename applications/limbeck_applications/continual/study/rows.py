@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,33 +86,38 @@ class Rows:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
-        self._known: dict[str, dict[int, Row]] = {}
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        self._known: dict[str, dict[int, tuple[Row, str]]] = {}
+        text = self.path.read_text(encoding="utf-8", errors="replace") if self.path.exists() else ""
         self._is_cut = not text.endswith("\n") and text != ""
         for line in text.splitlines():
             try:
                 values = json.loads(line)
-                self._known.setdefault(values["key"], {})[values["experience"]] = Row.from_dict(values["row"])
+                found = Row.from_dict(values["row"]), values.get("held", "")
+                self._known.setdefault(values["key"], {})[values["experience"]] = found
             except (ValueError, KeyError, TypeError):
                 continue
 
-    def of(self, cell: Cell) -> dict[int, Row]:
-        """Return what is known of a cell, by experience."""
-        return dict(self._known.get(cell.key, {}))
+    def of(self, cell: Cell, held: Sequence[str] | None = None) -> dict[int, Row]:
+        """Return what is known of a cell, by experience.
 
-    def add(self, cell: Cell, position: int, row: Row) -> None:
-        """Keep a row."""
-        self._known.setdefault(cell.key, {})[position] = row
+        Args:
+            cell: which.
+            held: what the memory holds after each experience, where that is known; rows of another content are left
+                out, as they may be when a piece was damaged and made again within a limit of time.
+        """
+        known = self._known.get(cell.key, {})
+        return {t: row for t, (row, of) in known.items() if held is None or (t < len(held) and of == held[t])}
+
+    def add(self, cell: Cell, position: int, row: Row, held: str = "") -> None:
+        """Keep a row, with a digest of what its memory held."""
+        self._known.setdefault(cell.key, {})[position] = row, held
         where = {"strategy": cell.strategy, "memory": cell.memory, "order": cell.order, "seed": cell.seed}
-        line = {"key": cell.key, **where, "experience": position, "row": row.to_dict()}
+        line = {"key": cell.key, **where, "experience": position, "held": held, "row": row.to_dict()}
         append(self.path, ("\n" if self._is_cut else "") + json.dumps(line) + "\n")
         self._is_cut = False
 
-    def complete(self, cells: Iterable[Cell], experiences: int) -> dict[Cell, list[Row]]:
-        """Return each cell's rows from the first experience on, as far as none is missing."""
-        found: dict[Cell, list[Row]] = {}
-        for cell in cells:
-            rows = self.of(cell)
-            unbroken = next((t for t in range(experiences) if t not in rows), experiences)
-            found[cell] = [rows[t] for t in range(unbroken)]
-        return found
+
+def unbroken(rows: Mapping[int, Row]) -> list[Row]:
+    """Return rows from the first experience on, as far as none is missing."""
+    end = next(t for t in range(len(rows) + 1) if t not in rows)
+    return [rows[t] for t in range(end)]

@@ -3,68 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from limbeck.errors import LimbeckError, UsageError
-from limbeck.evaluation.job import PREPROCESSING
+from limbeck.errors import UsageError
 from limbeck.execution.device import keep_freed_memory
 from limbeck.execution.executors import Executor, Job, Result
-from limbeck.files import content_key, folder_lock, sha256
+from limbeck.files import folder_lock
 from limbeck.plugins import registry
 from limbeck.runs import CONFIG
-from limbeck_applications.continual.memory.distiller import Distiller, MemorySpec
-from limbeck_applications.continual.memory.memory import DistilledMemory, piece_seed
-from limbeck_applications.continual.memory.piece import Piece
 from limbeck_applications.continual.strategy import FromMemory, Kept, Row
 from limbeck_applications.continual.stream import Stream
 from limbeck_applications.continual.study.asked import StudySettings
+from limbeck_applications.continual.study.audience import Audience
 from limbeck_applications.continual.study.cell import HERE
 from limbeck_applications.continual.study.kept import save_outcome
+from limbeck_applications.continual.study.memories import Memories, Timeline, Which, preprocessing
 from limbeck_applications.continual.study.plan import Part, Plan, plan
-from limbeck_applications.continual.study.rows import Cell, Outcome, Rows
+from limbeck_applications.continual.study.rows import Cell, Outcome, Rows, unbroken
 
 MEMORIES = "memories"
 
 PAGE_SECONDS = 60
 """Least time between two pages while rows are still missing."""
-
-
-class Audience:
-    """Told of everything that happens; what it does not override is nothing."""
-
-    def planned(self, made: Plan, cells: Mapping[Cell, int]) -> None:
-        """Called first: what is to be done, and how many rows of each cell are there already."""
-
-    def distils(self, memory: str, order: int, experience: int) -> None:
-        """Called for each piece of a memory that is not there yet, before the first is made."""
-
-    def distilled(self, memory: str, order: int, experience: int, seconds: float) -> None:
-        """Called when a piece is made."""
-
-    def begins(self, cells: Sequence[Cell]) -> None:
-        """Called before the cells are learned that have rows missing."""
-
-    def row(self, cell: Cell, position: int, row: Row) -> None:
-        """Called when a row is kept."""
-
-    def failed(self, cell: Cell, reason: str) -> None:
-        """Called when a cell came to nothing; the others go on."""
-
-    def tabled(self, outcome: Outcome) -> None:
-        """Called with what there is now and then, and at the end."""
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """A memory after each experience of one class order."""
-
-    kept: list[Kept]
-    pieces: tuple[Piece, ...]
 
 
 def run_study(
@@ -100,11 +65,12 @@ def run_study(
     """
     if (folder / CONFIG).exists():
         raise UsageError(f"{folder} holds a run of 'limbeck distill'. Give the study a folder of its own: --out.")
-    made = plan(settings, data_root=data_root, download=download)
+    cache = cache or folder / "cache"
+    made = plan(settings, data_root=data_root, download=download, cache=cache)
     if made.device.type == "cpu":
         keep_freed_memory()
     with folder_lock(folder):
-        work = _Study(made, folder, data_root, cache or folder / "cache", audience or Audience())
+        work = _Study(made, folder, data_root, cache, audience or Audience())
         work.outcome = lambda: _outcome(work, command, deviations)
         return work.run()
 
@@ -118,7 +84,7 @@ class _Study:
     told: Audience
     outcome: Callable[[], Outcome] = field(init=False)
     failures: dict[Cell, str] = field(default_factory=dict)
-    pieces: dict[tuple[str, int], tuple[Piece, ...]] = field(default_factory=dict)
+    timelines: dict[Which, Timeline] = field(default_factory=dict)
 
     def run(self) -> Outcome:
         """Make the memories that are needed, then learn what is missing."""
@@ -127,92 +93,25 @@ class _Study:
         known = {cell: self.rows.of(cell) for cell in self.plan.cells}
         self.told.planned(self.plan, {cell: len(rows) for cell, rows in known.items()})
         save_outcome(self.folder, self.outcome())
-        timelines = self._memories()
+        self._make_memories()
         missing = [cell for cell in self.plan.cells if self._missing(cell) and cell not in self.failures]
         self.told.begins(missing)
-        asked = [*self._retraining(missing, timelines), *self._running(missing, timelines)]
+        asked = [*self._retraining(missing), *self._running(missing)]
         self.executor.run([job for job, _ in asked], None, lambda i, result: self._arrived(asked[i][1], result))
         return self._table()
 
-    # Memories
-
-    def _memories(self) -> dict[tuple[str, int], Timeline]:
-        """Make every memory, pieces first, in whatever process has time; then put them together."""
-        wanted: dict[tuple[str, int], MemorySpec] = {}
-        for cell, part in self.plan.cells.items():
-            if part.memory is not None:
-                wanted[cell.memory, cell.order] = part.memory
-        self._make_pieces(wanted)
-        timelines: dict[tuple[str, int], Timeline] = {}
-        for (name, order), memory in wanted.items():
-            try:
-                timelines[name, order] = self._timeline(memory, order)
-            except LimbeckError as error:
-                self._fail(name, order, str(error))
-                continue
-            self.pieces[name, order] = timelines[name, order].pieces
-        return timelines
-
-    def _make_pieces(self, wanted: Mapping[tuple[str, int], MemorySpec]) -> None:
-        asked: list[tuple[Job, tuple[str, int, int]]] = []
-        for (name, order), memory in wanted.items():
-            for position in range(len(self.plan.streams[order])):
-                job = self._piece_job(memory, order, position)
-                if job is not None:
-                    asked.append((job, (name, order, position)))
-                    self.told.distils(name, order, position)
-
-        def arrived(index: int, result: Result) -> None:
-            name, order, position = asked[index][1]
-            if "failed" in result:
-                self._fail(name, order, result["failed"])
-            else:
-                self.told.distilled(name, order, position, result["seconds"])
-
-        self.executor.run([job for job, _ in asked], None, arrived)
-
-    def _piece_job(self, memory: MemorySpec, order: int, position: int) -> Job | None:
-        """Return the job that makes a piece, or None where it is stored."""
-        stream, distiller = self.plan.streams[order], self._distiller(memory)
-        experience, keeper = stream.experiences[position], DistilledMemory(distiller, self.plan.budget, order)
-        share = self.plan.budget.a_class(sum(len(each.classes) for each in stream.experiences[: position + 1]))
-        ipc, seed = keeper.share_of(experience.classes, share, stream.spec), piece_seed(order, position)
-        if distiller.stored(experience.train, experience.classes, ipc, seed):
-            return None
-        config = {
-            "job": "distil",
-            "data": stream.spec.to_dict(),
-            "device": str(self.plan.device),
-            "memory": memory.model_dump(mode="json"),
-            "network": self.plan.settings.network,
-            "folder": str(self.folder / MEMORIES),
-            "cache": str(self.cache),
-            "classes": list(experience.classes),
-            "ipc": ipc,
-            "seed": seed,
-            "experience": position,
-        }
-        train = experience.train
-        tensors = {"train_images": train.images, "train_labels": train.labels, **self._preprocessing()}
-        return Job(f"{HERE}:guarded", config, tensors, f"memory {memory.name}, order {order}, experience {position}")
-
-    def _timeline(self, memory: MemorySpec, order: int) -> Timeline:
-        stream, distiller = self.plan.streams[order], self._distiller(memory)
-        keeper, kept = DistilledMemory(distiller, self.plan.budget, order), []
-        for experience in stream.experiences:
-            keeper.add(experience.train, experience.classes)
-            kept.append(keeper.kept(stream.spec))
-        return Timeline(kept, tuple(_stored(piece, distiller) for piece in keeper.pieces))
-
-    def _distiller(self, memory: MemorySpec) -> Distiller:
-        network, place = self.plan.settings.network, self.folder / MEMORIES
-        return Distiller(memory, network=network, device=self.plan.device, folder=place, cache=self.cache)
+    def _make_memories(self) -> None:
+        """Make the memories; one that cannot be made ends the cells that need it."""
+        wanted = {(cell.memory, cell.order): part.memory for cell, part in self.plan.cells.items() if part.memory}
+        memories = Memories(self.plan, self.folder / MEMORIES, self.cache)
+        self.timelines, failures = memories.make(wanted, self.executor, self.told)
+        for cell in self.plan.cells:
+            if (cell.memory, cell.order) in failures:
+                self._fail(cell, failures[cell.memory, cell.order])
 
     # Cells
 
-    def _retraining(
-        self, missing: Sequence[Cell], timelines: Mapping[tuple[str, int], Timeline]
-    ) -> list[tuple[Job, list[tuple[Cell, int]]]]:
+    def _retraining(self, missing: Sequence[Cell]) -> list[tuple[Job, list[tuple[Cell, int]]]]:
         """Return a job for each experience of a part that is retrained from memory: all its orders and seeds."""
         asked = []
         for position in range(max(map(len, self.plan.streams))):
@@ -225,13 +124,11 @@ class _Study:
                     and position in self._missing(cell)
                 ]
                 if cells:
-                    asked.append((self._retrain_job(part, position, cells, timelines), [(c, position) for c in cells]))
+                    asked.append((self._retrain_job(part, position, cells), [(c, position) for c in cells]))
         return asked
 
-    def _retrain_job(
-        self, part: Part, position: int, cells: Sequence[Cell], timelines: Mapping[tuple[str, int], Timeline]
-    ) -> Job:
-        memories = {cell.order: timelines[cell.memory, cell.order].kept[position] for cell in cells}
+    def _retrain_job(self, part: Part, position: int, cells: Sequence[Cell]) -> Job:
+        memories = {cell.order: self.timelines[cell.memory, cell.order].kept[position] for cell in cells}
         config = {
             "job": "retrain",
             **self._shared(part),
@@ -242,16 +139,14 @@ class _Study:
         tensors = {k: v for order, kept in memories.items() for k, v in _tensors(kept, f"{order}.").items()}
         return Job(f"{HERE}:guarded", config, self._data() | tensors, f"{cells[0].name}, experience {position}")
 
-    def _running(
-        self, missing: Sequence[Cell], timelines: Mapping[tuple[str, int], Timeline]
-    ) -> list[tuple[Job, list[tuple[Cell, int]]]]:
+    def _running(self, missing: Sequence[Cell]) -> list[tuple[Job, list[tuple[Cell, int]]]]:
         """Return a job for each cell that is learned from beginning to end."""
         asked = []
         for cell in missing:
             part = self.plan.cells[cell]
             if isinstance(part.strategy, FromMemory):
                 continue
-            kept = timelines[cell.memory, cell.order].kept if part.memory is not None else []
+            kept = self.timelines[cell.memory, cell.order].kept if part.memory is not None else []
             config = {
                 "job": "run",
                 **self._shared(part),
@@ -269,7 +164,7 @@ class _Study:
             "data": self.plan.data.spec.to_dict(),
             "benchmark": self.plan.settings.benchmark.model_dump(mode="json"),
             "strategy": part.spec.model_dump(mode="json"),
-            **self.plan.context(self.data_root, self.cache),
+            **self.plan.context(part, self.data_root, self.cache),
         }
 
     def _data(self) -> dict[str, Tensor]:
@@ -279,14 +174,16 @@ class _Study:
             "train_labels": train.labels,
             "test_images": test.images,
             "test_labels": test.labels,
-            **self._preprocessing(),
+            **preprocessing(self.plan.data.spec),
         }
 
-    def _preprocessing(self) -> dict[str, Tensor]:
-        return {PREPROCESSING + name: tensor for name, tensor in self.plan.data.spec.tensors().items()}
+    def known(self, cell: Cell) -> dict[int, Row]:
+        """Return the rows of a cell that are of the memory it has now."""
+        timeline = self.timelines.get((cell.memory, cell.order))
+        return self.rows.of(cell, None if timeline is None else timeline.digests)
 
     def _missing(self, cell: Cell) -> list[int]:
-        known = self.rows.of(cell)
+        known = self.known(cell)
         return [t for t in range(len(self.plan.streams[cell.order])) if t not in known]
 
     # Results
@@ -294,11 +191,11 @@ class _Study:
     def _arrived(self, places: Sequence[tuple[Cell, int]], result: Result) -> None:
         if "failed" in result:
             for cell in dict.fromkeys(cell for cell, _ in places):
-                self._keep_failure(cell, result["failed"])
+                self._fail(cell, result["failed"])
             return
         for (cell, position), values in zip(places, result["rows"], strict=True):
-            row = Row.from_dict(values)
-            self.rows.add(cell, position, row)
+            row, timeline = Row.from_dict(values), self.timelines.get((cell.memory, cell.order))
+            self.rows.add(cell, position, row, "" if timeline is None else timeline.digests[position])
             self.told.row(cell, position, row)
         if time.monotonic() - self._shown > PAGE_SECONDS:
             self._table()
@@ -310,34 +207,19 @@ class _Study:
         self._shown = time.monotonic()
         return outcome
 
-    def _fail(self, memory: str, order: int, reason: str) -> None:
-        """A memory that could not be made ends the cells that need it."""
-        for cell in self.plan.cells:
-            if (cell.memory, cell.order) == (memory, order) and cell not in self.failures:
-                self._keep_failure(cell, reason)
-
-    def _keep_failure(self, cell: Cell, reason: str) -> None:
+    def _fail(self, cell: Cell, reason: str) -> None:
         self.failures[cell] = reason
         self.told.failed(cell, reason)
-
-
-def _stored(piece: Piece, distiller: Distiller) -> Piece:
-    """Store a piece that was made smaller, so that it can be shown; one that has a folder already is left alone."""
-    if piece.name:
-        return piece
-    digest = sha256(piece.made.images.contiguous().numpy().tobytes())
-    key = f"{distiller.spec.method}-{content_key([digest, piece.classes, distiller.spec.storage])[:12]}"
-    return distiller.load(key) or distiller.save(piece, key)
 
 
 def _outcome(work: _Study, command: str, deviations: tuple[str, ...]) -> Outcome:
     made, place = work.plan, work.folder / MEMORIES
     return Outcome(
         settings=made.settings,
-        cells=work.rows.complete(made.cells, len(made.streams[0])),
+        cells={cell: unbroken(work.known(cell)) for cell in made.cells},
         failures=dict(work.failures),
         experiences=[_names(stream) for stream in made.streams],
-        memories={key: [place / piece.name for piece in pieces] for key, pieces in work.pieces.items()},
+        memories={key: [place / piece.name for piece in each.pieces] for key, each in work.timelines.items()},
         scenario=made.streams[0].scenario,
         per_class=made.budget.per_class,
         deviations=deviations,

@@ -11,9 +11,10 @@ from limbeck.errors import UnknownNameError, UsageError
 from limbeck.testing.randomness import moved_generators
 from limbeck_applications.continual.memory.budget import image_bytes
 from limbeck_applications.continual.study.asked import StudySettings
+from limbeck_applications.continual.study.audience import Audience
 from limbeck_applications.continual.study.plan import plan
 from limbeck_applications.continual.study.rows import NAME, Rows
-from limbeck_applications.continual.study.run import MEMORIES, Audience, run_study
+from limbeck_applications.continual.study.run import MEMORIES, run_study
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_report")
 
@@ -193,7 +194,7 @@ def test_a_damaged_piece_is_made_again(whole, tmp_path):
 def test_a_memory_that_cannot_be_made_leaves_the_others(tmp_path):
     broken = {"method": "dm", "steps": 3, "settings": {"optimiser": {"lr_img": 1e38}}}
     outcome = run_study(settings(memories=[broken, {"method": "random"}]), tmp_path)
-    assert [(cell.memory, len(rows)) for cell, rows in outcome.cells.items()] == [("dm ...", 0), ("random", 5)]
+    assert [(cell.memory, len(rows)) for cell, rows in outcome.cells.items()] == [("dm lr_img=1e+38", 0), ("random", 5)]
     (reason,) = outcome.failures.values()
     assert "finite" in reason
 
@@ -215,6 +216,7 @@ REFUSED = [
     ({"memories": []}, "--memory dm"),
     ({"strategies": ["naive"]}, "no strategy uses the memory 'dm'"),
     ({"strategies": ["distilled_gdumb", "distilled_gdumb"]}, "asked for twice"),
+    ({"memories": [{"method": "dm"}, {"method": "dm", "storage": "uint8"}]}, "the memory dm is asked for twice"),
     ({"memories": [{"method": "dn"}]}, "dm"),
     ({"memories": [{"method": "dm", "ipc": 9}]}, "Drop ipc"),
     ({"memories": [{"method": "dm", "storage": "float32"}], "images": 1}, "storage=uint8"),
