@@ -16,6 +16,9 @@ from typing import Any
 from limbeck.config import flatten, merge
 from limbeck.errors import unknown_name
 from limbeck.options import parse
+from limbeck.plugins import registry
+from limbeck_applications.continual.memory.distiller import written
+from limbeck_applications.continual.stream import ContinualBenchmark
 from limbeck_applications.continual.study.asked import StudySettings
 
 
@@ -25,7 +28,7 @@ class Protocol:
 
     Attributes:
         settings: of a study, on the benchmark of the paper's own experiment.
-        elsewhere: settings over them by the name of another benchmark that the paper has.
+        elsewhere: settings over them by another benchmark that the paper has.
         differs: what is not as it was published, whatever is asked for.
     """
 
@@ -58,6 +61,7 @@ PROTOCOLS: dict[str, Protocol] = {
                 "augmentation": {"name": "dsa", "strategy": "color_crop_cutout_flip_scale_rotate"},
             },
         },
+        elsewhere={"split_cifar100-10": {}},
         differs=(
             "distilled images are kept as 8-bit pixels, published as float32: storage=float32 with --images 80 keeps "
             "those",
@@ -127,33 +131,45 @@ def preset(name: str, benchmark: str = "") -> dict[str, Any]:
     return settings
 
 
-NOT_COMPARED = ("protocol", "benchmark.name", "strategies", "device", "executor", "retraining.networks_a_call")
+NOT_COMPARED = ("protocol", "strategies", "device", "executor", "retraining.networks_a_call")
 
 
 def deviations(settings: StudySettings) -> tuple[str, ...]:
     """Say in what a study differs from the protocol it names: first what always does, then what was asked for."""
     if not settings.protocol:
         return ()
-    own = preset(settings.protocol)["benchmark"]["name"]
-    published = parse(StudySettings, preset(settings.protocol, settings.benchmark.name), "")
+    found = PROTOCOLS[settings.protocol]
+    own = found.settings["benchmark"]["name"]
+    stream = _stream(settings)
+    published = [_published(settings.protocol, name) for name in (own, *found.elsewhere)]
+    same = [each for each in published if isinstance(_stream(each), type(stream))]
+    near = same or [_published(settings.protocol, settings.benchmark.name)]
+    moved = [] if same else [f"benchmark: {own} -> {settings.benchmark.name}"]
+    return (*found.differs, *moved, *min((_changed(each, settings) for each in near), key=len))
+
+
+def _published(name: str, benchmark: str) -> StudySettings:
+    return parse(StudySettings, preset(name, benchmark), "")
+
+
+def _stream(settings: StudySettings) -> ContinualBenchmark:
+    made: ContinualBenchmark = registry().create("continual_benchmarks", settings.benchmark.model_dump())
+    return made
+
+
+def _changed(published: StudySettings, settings: StudySettings) -> list[str]:
     old, new = _compared(published), _compared(settings)
-    changed = [
-        f"{key}: {_written(old.get(key))} -> {_written(new.get(key))}"
+    return [
+        f"{key}: {written(old.get(key))} -> {written(new.get(key))}"
         for key in dict.fromkeys((*old, *new))
         if old.get(key) != new.get(key)
     ]
-    found = PROTOCOLS[settings.protocol]
-    elsewhere = settings.benchmark.name not in (own, *found.elsewhere)
-    moved = [f"benchmark: {own} -> {settings.benchmark.name}"] if elsewhere else []
-    return (*found.differs, *moved, *changed)
 
 
 def _compared(settings: StudySettings) -> dict[str, Any]:
+    """Return what counts: of the benchmark all its options, typed or not; of a memory all that is not its default."""
     values = settings.model_dump(mode="json")
-    values["memories"] = ", ".join(memory.name for memory in settings.memories) or None
+    values["benchmark"] = _stream(settings).options.model_dump(mode="json")
+    values["memories"] = ", ".join(sorted(memory.full_name for memory in settings.memories)) or None
     left_out = tuple(f"{key}." for key in NOT_COMPARED)
     return {key: value for key, value in flatten(values).items() if not f"{key}.".startswith(left_out)}
-
-
-def _written(value: Any) -> str:
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -101,10 +101,36 @@ def test_what_was_asked_for_instead_is_told():
     )
     assert deviations(found)[len(PROTOCOLS["dm"].differs) :] == (
         "benchmark: split_cifar100 -> split_cifar10",
-        "memories: random 20, herding 20, dm 20 published -> dm",
+        "memories: dm 20 published, herding 20, random 20 -> dm 5 s",
         "orders: 5 -> 1",
         "retraining.epochs: 1001 -> 50",
     )
+
+
+@pytest.mark.parametrize(
+    "change", [{"steps": 7}, {"seconds": 5}, {"settings": {"optimiser": {"lr_img": 2}}}, {"shrink": "redistil"}]
+)
+def test_whatever_is_changed_of_a_memory_is_told(change):
+    given = preset("dm")["memories"]
+    (told,) = deviations(settings("dm", memories=[*given[:2], given[2] | change]))[len(PROTOCOLS["dm"].differs) :]
+    assert told.startswith("memories: dm 20 published, herding 20, random 20 -> dm 20 published ")
+    assert deviations(settings("dm", memories=given[::-1])) == PROTOCOLS["dm"].differs
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"name": "split_cifar100-10"}, ()),
+        ({"name": "split_cifar100", "experiences": 10}, ()),
+        ({"name": "split_cifar100", "experiences": 5, "class_order": "numpy"}, ()),
+        ({"name": "split_cifar100-20"}, ("benchmark.experiences: 5 -> 20",)),
+        ({"name": "split_cifar100-10", "class_order": "natural"}, ("benchmark.class_order: numpy -> natural",)),
+        ({"name": "split_cifar10-2"}, ("benchmark: split_cifar100 -> split_cifar10-2",)),
+    ],
+)
+def test_the_papers_streams_are_told_from_others_however_they_are_typed(asked, told):
+    found = parse(StudySettings, merge(preset("dm", asked["name"]), {"benchmark": asked}), "")
+    assert deviations(found)[len(PROTOCOLS["dm"].differs) :] == told
 
 
 def test_where_it_is_computed_and_what_stands_beside_it_is_no_deviation():
