@@ -74,6 +74,14 @@ def with_other_images(stream: Stream, position: int) -> Stream:
     return replace(stream, experiences=experiences)
 
 
+def with_other_memory(context: Context, position: int) -> Context:
+    """Return the context with noise in place of the images that the memory holds after one experience."""
+    found = context.memory[position]
+    noise = torch.randn(found.images.shape, generator=generator(0, "tiny", "memory"))
+    memory = (*context.memory[:position], replace(found, images=noise), *context.memory[position + 1 :])
+    return replace(context, memory=memory)
+
+
 def noise(spec: DataSpec, train: int = 3, test: int = 2) -> DataSet:
     """Return a data set of random images, some of every class, classes mixed."""
 

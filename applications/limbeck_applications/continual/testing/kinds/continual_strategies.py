@@ -17,7 +17,13 @@ from limbeck_applications.continual.bridge.strategy import AvalancheStrategy
 from limbeck_applications.continual.memory.budget import Budget, image_bytes
 from limbeck_applications.continual.strategy import Context, FromMemory, Kept, Retrained, Row, Strategy
 from limbeck_applications.continual.stream import Experience, Stream
-from limbeck_applications.continual.testing.cases import EXPERIENCES, tiny_context, tiny_stream, with_other_images
+from limbeck_applications.continual.testing.cases import (
+    EXPERIENCES,
+    tiny_context,
+    tiny_stream,
+    with_other_images,
+    with_other_memory,
+)
 
 BASE = Strategy
 FAMILIES = (Strategy, AvalancheStrategy, FromMemory)
@@ -95,13 +101,13 @@ def is_deterministic(subject: Subject) -> None:
 
 
 def knows_nothing_of_later_experiences(subject: Subject) -> None:
-    """What it answers after an experience does not depend on the training images of later ones."""
+    """What it answers after an experience does not depend on the training images or the memory of later ones."""
     stream = with_other_images(tiny_stream(), EXPERIENCES - 1)
-    context = tiny_context(tiny_stream())
+    context = with_other_memory(tiny_context(tiny_stream()), EXPERIENCES - 1)
     found = _learned(subject, stream, context, EXPERIENCES - 1)
     require(
         _figures(found) == _figures(_rows(subject)[: EXPERIENCES - 1]),
-        "earlier figures change with the training images of the last experience",
+        "earlier figures change with the training images or the memory of the last experience",
     )
 
 
