@@ -11,6 +11,7 @@ from torch import nn
 
 from limbeck import seeding
 from limbeck.errors import UsageError
+from limbeck.networks import Dropout
 from limbeck.plugins import registry
 from limbeck_applications.continual.bridge.batches import MemoryTensors, Rounds
 from limbeck_applications.continual.bridge.keeping import Embedding, Herding, even
@@ -128,6 +129,12 @@ def test_joint_goes_back_to_its_first_weights_and_forgets_the_momentum(stream, c
     assert seen.rows[-1].bytes == 120 * 65
 
 
+def test_updates_of_joint_grow_with_the_experiences_where_they_are_limited(stream, context_for, inside):
+    context = context_for(stream, epochs=9, iterations=4)
+    assert [len(each) for each in inside("joint", stream, context).losses] == [4, 8, 12, 16, 20]
+    assert [len(each) for each in inside("naive", stream, context).losses] == [4] * 5
+
+
 def test_gdumb_begins_again_and_lets_its_rate_fall_once(stream, context_for, inside):
     context = context_for(stream, retraining={"epochs": 5, "batch_size": 8, "lr": 0.02})
     seen, first = inside("gdumb", stream, context), flat(fresh_network(stream, context))
@@ -135,9 +142,19 @@ def test_gdumb_begins_again_and_lets_its_rate_fall_once(stream, context_for, ins
     assert seen.sizes[0] == [4] * 5 and seen.sizes[1] == [8] * 5 and seen.sizes[2] == [8, 4] * 5
     for rates in seen.rates:
         of_epochs = rates[:: len(rates) // 5]
-        assert of_epochs == pytest.approx([0.02, 0.02, 0.02, 0.002, 0.002])
+        assert of_epochs == pytest.approx([0.02, 0.02, 0.02, 0.02, 0.002])
     weights = len(list(fresh_network(stream, context).parameters()))
-    assert seen.momenta[0] == [0, weights, weights, 0, weights]
+    assert seen.momenta[0] == [0, weights, weights, weights, 0]
+
+
+def test_gdumb_has_masks_of_its_own_in_each_experience(stream, context_for, learned):
+    context = context_for(stream, network={"name": "vit-d1-w16", "dropout": 0.3})
+    _, seeds = learned("gdumb", stream, context, look=lambda lesson: dropout_seeds(lesson.learner.model))
+    assert seeds == [{context.seed_of("dropout", position)} for position in range(len(stream))]
+
+
+def dropout_seeds(model):
+    return {each.owner.initial_seed() for each in model.modules() if isinstance(each, Dropout)}
 
 
 @pytest.mark.parametrize("augmentation", [{"name": "dsa"}, {"name": "cutmix"}])
@@ -217,6 +234,17 @@ def test_features_are_looked_at_in_eval_mode_and_the_mode_comes_back(stream, con
     learner = registry().create("continual_strategies", "naive").build(*parts_of(model, stream, context))
     Herding(Embedding(model, context.build(stream).classifier_name), 3).make_sorted_indices(learner, data)
     assert model.training and all(torch.equal(each, before[name]) for name, each in model.named_buffers())
+
+
+def test_icarl_sums_over_the_classes_seen_as_in_its_paper(stream, context_for, inside):
+    context = context_for(stream)
+    summed, averaged = (inside("icarl", stream, context, over_classes=how) for how in ("sum", "mean"))
+    outputs, labels = summed.outputs[0]
+    targets = F.one_hot(labels, 10).float()
+    each = F.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
+    of_seen = each[:, list(stream.seen(0))].sum(1).mean()
+    assert summed.losses[0][0] == pytest.approx(float(of_seen), abs=1e-5)
+    assert averaged.losses[0][0] == pytest.approx(float(each.mean()), abs=1e-5)
 
 
 def test_icarl_never_answers_a_class_that_has_not_come(stream, context_for, learned):
