@@ -29,7 +29,15 @@ class Retraining(Options):
     weight_decay: float = Field(5e-4, ge=0, description="L2 coefficient")
     batch_size: int = Field(256, ge=1, description="images of the memory in each update")
     milestone: int | None = Field(
-        None, ge=1, description="epoch after which lr is divided by 10, momentum lost; (epochs + 3) // 2 when not given"
+        None, ge=1, description="epochs before lr is divided by 10, momentum lost; (epochs + 3) // 2 when not given"
     )
     augmentation: Spec | None = Field(Spec(name="dsa"), description="of the memory's images; none when null")
     networks_a_call: int = Field(32, ge=1, description="networks of one experience that are trained in one call")
+
+    @property
+    def falls_after(self) -> int:
+        """Epochs at the first rate; as of a loop over ``epochs`` - 1, half of them rounded down, plus 1, if not given.
+
+        The public code counts its epochs from 0 and makes one more than it is asked for: of 1,001 these are 502.
+        """
+        return self.milestone or (self.epochs + 3) // 2

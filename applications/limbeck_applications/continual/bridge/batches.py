@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.augment import Augmentation
+from limbeck.config import Spec
 from limbeck.data import DataSpec
 from limbeck.plugins import registry
 from limbeck_applications.continual.strategy import Kept
@@ -118,8 +119,7 @@ class Augmented:
     """
 
     def __init__(self, augmentation: Any, spec: DataSpec, generator: torch.Generator) -> None:
-        made: Augmentation | None = None if augmentation is None else augmentation_of(augmentation)
-        self.augmentation = None if made is None else made.for_data(spec)
+        self.augmentation = augmentation_of(augmentation, spec)
         self.num_classes, self.generator = spec.num_classes, generator
 
     def __call__(self, batch: MemoryTensors) -> MemoryTensors:
@@ -134,11 +134,14 @@ class Augmented:
         return MemoryTensors(self.augmentation.apply(batch.images, draw), labels, batch.tasks)
 
 
-def augmentation_of(asked: Any) -> Augmentation:
-    """Return a registered augmentation.
+def augmentation_of(asked: Any, spec: DataSpec | None = None) -> Augmentation | None:
+    """Return a registered augmentation, fit for the data if that is known, or None where none is asked for.
 
     Raises:
         UsageError: an unknown name or option.
     """
-    made: Augmentation = registry().create("augmentations", asked)
-    return made
+    if asked is None:
+        return None
+    named = asked.model_dump() if isinstance(asked, Spec) else asked
+    made: Augmentation = registry().create("augmentations", named)
+    return made if spec is None else made.for_data(spec)

@@ -63,8 +63,7 @@ class DistilledGDumb(_SupervisedPlugin):  # type: ignore[misc]
         keeping = Keeping.of(type(self).__name__, {"max_size": max_size, "method": method, **options})
         self.keeper = Keeper(keeping, sets)
         self.augmentation = augmentation
-        if augmentation is not None:
-            augmentation_of(augmentation)
+        augmentation_of(augmentation)
         self._initial: Any = None
         self._criterion: MemoryCriterion | None = None
         self._augmented: Augmented | None = None

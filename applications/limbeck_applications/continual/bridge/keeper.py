@@ -11,6 +11,7 @@ from torch import Tensor
 
 from limbeck.data import DataSpec
 from limbeck.errors import LimbeckWarning, UsageError
+from limbeck_applications.continual.bridge.batches import MemoryTensors
 from limbeck_applications.continual.bridge.datasets import Arrived, arrived, as_dataset, check_arity, classes_of, lost
 from limbeck_applications.continual.bridge.limits import Keeping, LimitedMemory
 from limbeck_applications.continual.bridge.preprocessing import given_statistics
@@ -105,8 +106,8 @@ class Keeper:
 
     def dataset(self) -> Any:
         """Return the memory as a data set of Avalanche, samples as the stream's, which no transform touches."""
-        kept = self.kept()
-        return as_dataset(kept.images.cpu(), kept.classes.cpu(), self.task_labels())
+        memory = MemoryTensors.of(self.kept(), self.task_labels(), torch.device("cpu"))
+        return as_dataset(memory.images, memory.classes, memory.tasks)
 
     def _made(self) -> tuple[LimitedMemory, DataSpec]:
         if self.memory is None or self.spec is None:

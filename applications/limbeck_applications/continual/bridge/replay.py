@@ -65,8 +65,7 @@ class DistilledReplay(_SupervisedPlugin):  # type: ignore[misc]
         self.batch_size, self.weight, self.augmentation = batch_size, weight, augmentation
         self._rounds: Rounds | None = None
         self._augmented: Augmented | None = None
-        if augmentation is not None:
-            augmentation_of(augmentation)
+        augmentation_of(augmentation)
 
     @property
     def memory(self) -> LimitedMemory | None:

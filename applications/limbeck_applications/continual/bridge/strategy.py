@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.data import RealData
-from limbeck.errors import UsageError
+from limbeck.errors import DivergenceError, LimbeckError, UsageError
 from limbeck.networks import Dropout
 from limbeck_applications.continual.bridge.library import avalanche, unheard
 from limbeck_applications.continual.bridge.randomness import lent_generators
@@ -93,16 +93,24 @@ class AvalancheStrategy(Strategy):
         """Return the row of an experience, with what ``kept`` counts."""
         return Row(accuracies, seconds, *self.kept(lesson))
 
+    def lower_rate(self, context: Context) -> str:
+        """Return what to type for a tenth of the rate, where the weights stopped being finite numbers."""
+        section = "training" if "training" in self.reads else "retraining"
+        return f"--set {section}.lr={getattr(context, section).lr / 10:g}"
+
     def run(self, stream: Stream, context: Context) -> Iterator[Row]:
-        """Learn the stream experience by experience; see the base class."""
+        """Learn the stream experience by experience; see the base class.
+
+        Raises:
+            DivergenceError: a weight stopped being a finite number.
+        """
         benchmark = benchmark_of(stream)
         lesson = Lesson(stream, context, self._started(stream, context))
         for lesson.position, experience in enumerate(benchmark.train_stream):
             with lent_generators(context.seed_of("experience", lesson.position)), unheard():
                 lend_dropout(lesson.learner.model, context.seed_of("dropout", lesson.position))
                 began = time.perf_counter()
-                self.before(lesson)
-                lesson.learner.train(experience, eval_streams=[])
+                self._learn(lesson, experience)
                 seconds = time.perf_counter() - began
                 accuracies = self._tested(lesson)
             yield self.row(lesson, accuracies, seconds)
@@ -112,6 +120,22 @@ class AvalancheStrategy(Strategy):
         optimiser = sgd(model, context.training)
         with lent_generators(context.seed_of("build")), unheard():
             return self.build(model, optimiser, nn.CrossEntropyLoss(), stream, context)
+
+    def _learn(self, lesson: Lesson, experience: Any) -> None:
+        def check() -> None:
+            require_finite(
+                lesson.learner.model.parameters(), self.name, lesson.position, self.lower_rate(lesson.context)
+            )
+
+        try:
+            self.before(lesson)
+            lesson.learner.train(experience, eval_streams=[])
+        except LimbeckError:
+            raise
+        except Exception:  # what a library says of numbers that are not finite
+            check()
+            raise
+        check()
 
     def _tested(self, lesson: Lesson) -> tuple[float, ...]:
         lesson.learner.model.eval()
@@ -181,6 +205,25 @@ def lend_dropout(model: nn.Module, seed: int) -> None:
         if isinstance(module, Dropout):
             device = next((each.device for each in model.parameters()), torch.device("cpu"))
             module.owner = torch.Generator(device).manual_seed(seed)
+
+
+def require_finite(weights: Iterable[Tensor], strategy: str, position: int, lower: str) -> None:
+    """Refuse weights that training has ruined.
+
+    Args:
+        weights: of a network, any shapes.
+        strategy: its name.
+        position: of the experience that was learned, from 0.
+        lower: what to type for a lower rate.
+
+    Raises:
+        DivergenceError: one is not a finite number.
+    """
+    if not all(bool(torch.isfinite(each).all()) for each in weights):
+        raise DivergenceError(
+            f"'{strategy}' diverged in experience {position + 1}: its weights are no finite numbers. "
+            f"Learn slower: {lower}"
+        )
 
 
 def seen_at(stream: Stream, position: int) -> int:

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 
 import torch
 
-from limbeck.augment import Augmentation
 from limbeck.data import DataSpec
 from limbeck.networks import FunctionalNetwork
-from limbeck.plugins import registry
 from limbeck.training import Epochs, FitResult, StepSchedule, TrainData, accuracy, fit
+from limbeck_applications.continual.bridge.batches import augmentation_of
+from limbeck_applications.continual.bridge.strategy import require_finite
 from limbeck_applications.continual.settings import Retraining
 from limbeck_applications.continual.strategy import Context, FromMemory, Retrained, Row
 from limbeck_applications.continual.stream import Stream
@@ -29,7 +29,11 @@ class DistilledGDumb(FromMemory):
     """Train a fresh network on the whole memory after each experience."""
 
     def retrain(self, networks: Sequence[Retrained], context: Context) -> list[Row]:
-        """Train and test networks that do not depend on each other; see the base class."""
+        """Train and test networks that do not depend on each other; see the base class.
+
+        Raises:
+            DivergenceError: a weight of one of them stopped being a finite number.
+        """
         rows: list[Row] = []
         together = context.retraining.networks_a_call
         for first in range(0, len(networks), together):
@@ -41,7 +45,10 @@ class DistilledGDumb(FromMemory):
         network = context.build(stream)
         result = trained(network, networks, stream.spec, context.retraining)
         seconds = (time.perf_counter() - started) / len(networks)
-        pairs = zip(networks, result.states, strict=True)
+        lower = f"--set retraining.lr={context.retraining.lr / 10:g}"
+        pairs = list(zip(networks, result.states, strict=True))
+        for each, state in pairs:
+            require_finite(state.values(), self.name, each.position, lower)
         return [self._row(network, each, state, seconds) for each, state in pairs]
 
     def _row(self, network: FunctionalNetwork, each: Retrained, state: dict[str, torch.Tensor], seconds: float) -> Row:
@@ -53,7 +60,6 @@ class DistilledGDumb(FromMemory):
 def trained(network: FunctionalNetwork, networks: Sequence[Retrained], spec: DataSpec, how: Retraining) -> FitResult:
     """Train fresh networks on their memories, all in one call."""
     soft = networks[0].memory.labels.ndim == 2
-    milestone = how.milestone or (how.epochs + 3) // 2  # as of a loop over epochs - 1 that makes one pass more
     return fit(
         network,
         start=[each.seed for each in networks],
@@ -64,22 +70,14 @@ def trained(network: FunctionalNetwork, networks: Sequence[Retrained], spec: Dat
         loss="soft_ce" if soft else "ce",
         budget=Epochs(how.epochs),
         batch_size=how.batch_size,
-        schedule=StepSchedule((milestone,), 0.1, reset_momentum=True),
-        augmentation=augmentation_of(how, spec),
+        schedule=StepSchedule((how.falls_after,), 0.1, reset_momentum=True),
+        augmentation=augmentation_of(how.augmentation, spec),
     )
 
 
 def tested_on(network: FunctionalNetwork, state: dict[str, torch.Tensor], stream: Stream) -> tuple[float, ...]:
     """Return the accuracy on the test images of every experience, in [0, 1]."""
     return tuple(accuracy(network, state, experience.test).overall for experience in stream.experiences)
-
-
-def augmentation_of(how: Retraining, spec: DataSpec) -> Augmentation | None:
-    """Return the augmentation of a memory's images, fit for the data, or none."""
-    if how.augmentation is None:
-        return None
-    made: Augmentation = registry().create("augmentations", how.augmentation.model_dump())
-    return made.for_data(spec)
 
 
 def _on(device: torch.device, each: Retrained) -> TrainData:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from limbeck.errors import UsageError
+from limbeck.errors import DivergenceError, UsageError
 from limbeck.plugins import registry
 from limbeck.testing.randomness import moved_generators
 from limbeck_applications.continual.memory.budget import Budget
@@ -51,6 +51,31 @@ def test_a_seed_gives_the_same_bits_and_no_generator_moves(name, stream, context
 def test_another_seed_gives_other_figures(name, stream, context_for, learned):
     one, other = (learned(name, stream, context_for(stream, seed=seed))[0] for seed in (0, 1))
     assert accuracies(one) != accuracies(other)
+
+
+@pytest.mark.parametrize("name", [each for each in ALL if each != "icarl"])
+def test_weights_that_are_no_finite_numbers_end_the_cell_in_a_line(name, stream, context_for, learned):
+    context = context_for(stream, lr=1e12, retraining={"lr": 1e12})
+    lower = "--set retraining" if name == "gdumb" else "--set training"
+    with pytest.raises(DivergenceError, match=rf"'{name}' diverged in experience [12]: .* {lower}.lr=1e\+11$"):
+        learned(name, stream, context)
+
+
+def test_what_a_library_says_of_ruined_weights_is_told_as_divergence(stream, context_for, learned):
+    def ruined(lesson):
+        for each in lesson.learner.model.parameters():
+            each.data.fill_(torch.nan)
+
+    with pytest.raises(DivergenceError, match="'icarl' diverged in experience 2") as error:
+        learned("icarl", stream, context_for(stream), look=ruined)
+    assert "between 0 and 1" in str(error.value.__context__)
+
+
+def test_networks_that_were_retrained_are_looked_at_too(stream, context_for, real_memory):
+    context = context_for(stream, memory=real_memory(stream), retraining={"lr": 1e12})
+    strategy = registry().create("continual_strategies", "distilled_gdumb")
+    with pytest.raises(DivergenceError, match=r"'distilled_gdumb' diverged in experience 1.* retraining.lr=1e\+11$"):
+        list(strategy.run(stream, context))
 
 
 @pytest.mark.parametrize("grows", [True, False])
@@ -113,7 +138,7 @@ def test_the_first_experience_is_learned_as_by_naive(name, stream, context_for, 
 def test_without_its_own_term_a_strategy_is_naive(name, options, stream, context_for, learned):
     context = context_for(stream, epochs=2)
     bare, _ = learned(name, stream, context, **options)
-    own, _ = learned(name, stream, context, **({"strength": 1e4} if name == "ewc" else {}))
+    own, _ = learned(name, stream, context, **({"strength": 10.0} if name == "ewc" else {}))
     naive, _ = learned("naive", stream, context)
     assert accuracies(bare) == accuracies(naive) != accuracies(own)
 
