@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
+from limbeck import SyntheticSet
 from limbeck.data import load_dataset
 from limbeck.errors import UnknownNameError, UsageError
+from limbeck.networks import build_network
 from limbeck.testing.randomness import moved_generators
 from limbeck_applications.continual.memory.budget import image_bytes
+from limbeck_applications.continual.strategies.naive import Naive
+from limbeck_applications.continual.strategies.nearest_mean import NearestMean
+from limbeck_applications.continual.strategy import Row
 from limbeck_applications.continual.study.asked import StudySettings
 from limbeck_applications.continual.study.audience import Audience
 from limbeck_applications.continual.study.plan import plan
@@ -201,8 +207,6 @@ def test_a_memory_that_cannot_be_made_leaves_the_others(tmp_path):
 
 def test_pieces_are_artifacts(whole):
     folder, outcome = whole
-    from limbeck import SyntheticSet
-
     (first, *_) = outcome.memories["dm", 1]
     assert first.parent == folder / MEMORIES
     made = SyntheticSet.load(first)
@@ -241,3 +245,104 @@ def test_the_budget_is_that_of_the_largest_memory_when_nobody_says():
     asked = {"images": None, "memories": [{"method": "dm", "ipc": 3}, {"method": "dm", "ipc": 2, "storage": "float32"}]}
     assert plan(settings(**asked)).budget.per_class == 2 * wide
     assert plan(settings(images=None)).budget.per_class == 10 * cost
+
+
+def test_a_memory_with_more_room_than_a_class_has_images_takes_all_there_are(tmp_path):
+    outcome = run_study(settings(memories=[{"method": "random"}], images=30, grows=False), tmp_path)
+    assert outcome.failures == {}
+    rows = next(iter(outcome.cells.values()))
+    assert [row.images for row in rows] == [20 * 2 * t for t in range(1, 6)]
+
+
+def keys(**changes):
+    return {cell.name: cell.key for cell in plan(settings(["naive", "distilled_gdumb", "gdumb"], **changes)).cells}
+
+
+def test_a_setting_changes_the_keys_of_those_that_read_it():
+    before = keys()
+    assert set(before) == {"naive", "distilled_gdumb [dm]", "gdumb"}
+    changed = {
+        "training": {"training": {"epochs": 2}},
+        "retraining": {"retraining": {"epochs": 11, "augmentation": None}},
+        "budget": {"images": 3},
+        "data": {"max_per_class": 19},
+        "call": {"retraining": {**SMALL["retraining"], "networks_a_call": 3}},
+        "executor": {"executor": "processes"},
+    }
+    found = {
+        what: {name for name, key in keys(**change).items() if key != before[name]} for what, change in changed.items()
+    }
+    assert found == {
+        "training": {"naive"},
+        "retraining": {"distilled_gdumb [dm]", "gdumb"},
+        "budget": {"distilled_gdumb [dm]", "gdumb"},
+        "data": set(before),
+        "call": set(),
+        "executor": set(),
+    }
+
+
+def test_a_strategy_is_told_only_what_it_reads():
+    made = plan(settings(["naive"], [], training={"epochs": 3}, retraining={"epochs": 7}))
+    context = made.context(made.parts[0], None, None)
+    assert (context["training"]["epochs"], context["retraining"], context["budget"]["per_class"]) == (3, {}, 0)
+
+
+def test_an_encoder_is_part_of_what_a_row_depends_on(tmp_path):
+    weights = tmp_path / "weights.pt"
+    asked = {"name": "nearest_mean", "encoder": "convnet-d1-w8-in", "weights": str(weights)}
+    found = []
+    for seed in (0, 1):
+        network = build_network("convnet-d1-w8-in", load_dataset("digits").spec)
+        torch.save(network.initial(torch.Generator().manual_seed(seed)), weights)
+        found += [cell.key for cell in plan(settings([asked], [])).cells]
+    assert found[0] != found[1]
+
+
+def test_other_data_are_looked_for_where_the_user_says(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(NearestMean, "check", lambda self, stream, context: asked.append(context.data_root))
+    monkeypatch.setattr(NearestMean, "identity", lambda self, stream, context: None)
+    plan(settings(["nearest_mean"], []), data_root=tmp_path)
+    assert asked == [tmp_path]
+
+
+WRONG = {
+    "too few rows": lambda: [Row((0.5,) * 5, 0.0)],
+    "too few accuracies": lambda: [Row((0.5,) * 4, 0.0)] * 5,
+    "percentages": lambda: [Row((50.0,) * 5, 0.0)] * 5,
+    "a bug": lambda: {}["row"],
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_strategy_that_breaks_its_promise_leaves_the_others(tmp_path, monkeypatch, what):
+    monkeypatch.delenv("LIMBECK_STRICT", raising=False)
+    monkeypatch.setattr(Naive, "run", lambda self, stream, context: iter(WRONG[what]()))
+    outcome = run_study(settings(["naive", "distilled_gdumb"]), tmp_path)
+    assert [(cell.strategy, len(rows)) for cell, rows in outcome.cells.items()] == [
+        ("naive", 0),
+        ("distilled_gdumb", 5),
+    ]
+    (reason,) = outcome.failures.values()
+    assert "\n" not in reason
+
+
+def test_rows_of_another_memory_of_the_same_settings_are_not_mixed(tmp_path):
+    outcome = run_study(settings(), tmp_path)
+    (piece,) = (tmp_path / MEMORIES).glob(f"{outcome.memories['dm', 0][2].name}")
+    made = SyntheticSet.load(piece)
+    made.with_(images=made.images.flip(0)).save(piece)  # as if made again within a limit of time
+    again = Counting()
+    run_study(settings(), tmp_path, audience=again)
+    assert [position for _, position in again.learned] == [2, 3, 4]
+
+
+def test_bytes_that_are_no_text_cost_their_row_alone(tmp_path):
+    outcome = run_study(settings(), tmp_path)
+    path = tmp_path / NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], b"\xff" + lines[1][5:], *lines[2:]]))
+    again = Counting()
+    assert matrices(run_study(settings(), tmp_path, audience=again)) == matrices(outcome)
+    assert [position for _, position in again.learned] == [1]
