@@ -36,9 +36,10 @@ Those of a memory say how its images are made and kept:
 Real images are a memory like any other: random and herding.
 
 \b
-What is equal for all strategies: streams, seeds, the network, and the bytes they may keep, which are counted:
-pixels, labels, soft labels, logits, prototypes. A memory grows with the classes seen;
+What is equal for all strategies: streams, seeds, the network, and the bytes that images, distilled or real, may take
+with their labels, soft labels and logits. A memory grows with the classes seen;
 with --fixed all of it is there from the start, and its share of each class shrinks.
+What joint, nearest_mean and napa_vq keep is counted but not bounded; tables mark those above the budget with *.
 
 \b
 To learn more:
@@ -63,7 +64,7 @@ def continual() -> None:
     """Learn a stream of classes one after the other, with a few images of the past.
 
     A network that learns new classes forgets the old ones unless it sees something of them again. Here strategies keep
-    real images, images distilled by any method, or nothing, all within the same bytes.
+    real images or images distilled by any method within the same bytes, prototypes, or nothing.
 
     \b
     Examples:

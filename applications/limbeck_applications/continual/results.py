@@ -180,6 +180,11 @@ class Results:
         return self.outcome.per_class * (len(names) if is_domain else len(set(names)))
 
     @property
+    def above(self) -> tuple[Line, ...]:
+        """The lines that keep more than is allowed at the end: the budget does not bound every strategy."""
+        return tuple(line for line in self.lines if line.bytes > self.allowed)
+
+    @property
     def best(self) -> Line | None:
         """The line of the highest last accuracy among those that keep something and no more than is allowed."""
         rivals = [line for line in self.lines if 0 < line.bytes <= self.allowed] or list(self.lines)

@@ -14,7 +14,7 @@ from limbeck.cli.compare_screen import fitted
 from limbeck.cli.screen import PLAIN_SECONDS, duration, plural
 from limbeck.files import format_bytes
 from limbeck_applications.continual.matrix import Spread
-from limbeck_applications.continual.results import Learned, Line, Results
+from limbeck_applications.continual.results import Learned, Results
 from limbeck_applications.continual.strategy import Row
 from limbeck_applications.continual.study.asked import StudySettings
 from limbeck_applications.continual.study.audience import Audience
@@ -143,9 +143,10 @@ class StudyScreen(Audience):
         results = Results.of(outcome)
         if results.lines:
             self.console.print()
-            self.console.print(fitted(columns(results.lines), self.console.width, SPARED))
+            self.console.print(fitted(columns(results), self.console.width, SPARED))
             self.console.print()
-            for text in LEGEND:
+            above = (f"*: keeps more than the {format_bytes(results.allowed)} of the others; nothing bounds it",)
+            for text in (*LEGEND, *(above if results.above else ())):
                 self.console.print(text)
         for cell, reason in outcome.failures.items():
             self.console.print(f"missing: {cell.title}: {reason}")
@@ -177,10 +178,14 @@ def told(learned: Learned) -> str:
     return f"{learned.cell.title}: {100 * matrix.accuracy:.2f} %{forgot}, {duration(learned.seconds)}{distilling}"
 
 
-def columns(lines: Sequence[Line]) -> dict[str, list[str]]:
-    """Return the columns of the table: accuracies in per cent, differences in points, times in seconds a stream."""
+def columns(results: Results) -> dict[str, list[str]]:
+    """Return the columns of the table: accuracies in per cent, differences in points, times in seconds a stream.
+
+    An asterisk marks strategies that keep more than is allowed.
+    """
+    lines = results.lines
     return {
-        "strategy": [line.name for line in lines],
+        "strategy": [f"{line.name} *" if line in results.above else line.name for line in lines],
         "ACC %": [_spread(line.spread("accuracy")) for line in lines],
         "AIA %": [_mean(line.spread("average_incremental")) for line in lines],
         "BWT": [_mean(line.spread("backward_transfer")) for line in lines],

@@ -89,6 +89,18 @@ def study(outcome_in, tmp_path_factory):
     return keep(outcome_in(folder), folder), folder
 
 
+@pytest.fixture(scope="session")
+def greedy(study):
+    """The same study, but that one strategy keeps more than is allowed."""
+    return replace(
+        study[0],
+        cells={
+            cell: [replace(row, bytes=2000) for row in rows] if cell.strategy == "gdumb" else rows
+            for cell, rows in study[0].cells.items()
+        },
+    )
+
+
 def keep(outcome, folder):
     """Write an outcome and its rows, as a study leaves them."""
     rows = Rows(folder)

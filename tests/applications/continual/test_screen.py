@@ -25,8 +25,8 @@ def drawn(found, width):
 
 
 def test_the_table_says_what_every_strategy_came_to(study):
-    lines = Results.of(study[0]).lines
-    text = drawn(lines, 160)
+    results = Results.of(study[0])
+    lines, text = results.lines, drawn(results, 160)
     head, _, *rows = text.splitlines()
     assert " ".join(head.split()) == "strategy ACC % AIA % BWT forgetting learn s distil s KiB images n"
     spread = lines[2].spread("accuracy")
@@ -34,10 +34,23 @@ def test_the_table_says_what_every_strategy_came_to(study):
     assert rows[2].split()[-4:] == ["60.0", "1.1", "18", "4"] and rows[0].split()[-2:] == ["4.5", "4"]
 
 
+def test_who_keeps_more_than_the_others_may_is_marked(study, greedy, tmp_path):
+    results = Results.of(greedy)
+    assert [line.name for line in results.above] == ["gdumb"]
+    firsts = [row.split("  ")[0] for row in drawn(results, 160).splitlines()[2:]]
+    assert firsts == ["naive", "gdumb *", "distilled_gdumb [dm]", "distilled_gdumb [<b>x</b>]"]
+    note = "*: keeps more than the 1.3 KiB of the others; nothing bounds it"
+    for outcome, is_told in ((greedy, True), (study[0], False)):
+        out = console(100)
+        with StudyScreen(tmp_path, console=out) as screen:
+            screen.done(outcome, 1)
+        assert (note in out.file.getvalue()) == is_told
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 120])
 def test_a_narrow_table_has_fewer_columns_and_no_longer_lines(study, width):
-    lines = Results.of(study[0]).lines
-    text = drawn(lines, width)
+    results = Results.of(study[0])
+    lines, text = results.lines, drawn(results, width)
     assert max(map(len, text.splitlines())) <= width
     assert all(line.name in text for line in lines)
     assert all(kept in text for kept in ("ACC %", "learn s", "distil s"))

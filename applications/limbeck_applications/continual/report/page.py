@@ -61,6 +61,7 @@ def render(results: Results) -> str:
         lines=lines,
         best=results.best,
         allowed=results.allowed,
+        above=results.above,
         ranked=ranked,
         curves=Markup(curves_svg([line.curve for line in ranked], _distilled(ranked))) if ranked else "",
         maps=[Heat.of(line) for line in lines],

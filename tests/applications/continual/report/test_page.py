@@ -79,6 +79,16 @@ def test_figures_and_facts_are_told(text, study):
     assert '<tr data-row="best">\n<th scope="row" data-sort="distilled_gdumb [dm]">' in text
 
 
+def test_who_keeps_more_than_the_others_may_is_marked(text, greedy):
+    mark, note = (
+        '<abbr title="keeps more than is allowed">*</abbr></th>',
+        "*: keeps more than the 1,300 bytes of the others",
+    )
+    marked = render(Results.of(greedy))
+    assert re.findall(rf'data-sort="([^"]*)">[^<]*{re.escape(mark)}', marked) == ["gdumb"] and note in marked
+    assert mark not in text and note not in text
+
+
 def test_a_memory_is_shown_class_by_class_in_the_order_of_arrival(text):
     classes = ["3", "1", "4", "0", "5", "9", "2", "6", "8", "7"]
     assert Seen(text).pictures == [f"{name}, image {k}" for name in classes for k in (1, 2)]
