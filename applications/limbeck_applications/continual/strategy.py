@@ -18,7 +18,6 @@ from limbeck_applications.continual.memory.budget import Budget
 from limbeck_applications.continual.settings import Retraining, StreamTraining
 from limbeck_applications.continual.stream import Stream
 
-
 Section = Literal["training", "retraining", "budget"]
 """A part of a study's settings that strategies read."""
 
@@ -69,11 +68,6 @@ class Kept:
     stored: int
     distilling: float = 0.0
 
-    @property
-    def classes(self) -> Tensor:
-        """The class of each image, int64 [m]; of soft labels the most probable."""
-        return self.labels if self.labels.ndim == 1 else self.labels.argmax(1)
-
 
 @dataclass(frozen=True)
 class Context:
@@ -86,7 +80,8 @@ class Context:
         budget: what may be kept.
         seed: of everything random in this cell.
         device: where to compute.
-        memory: what the distilled memory holds after each experience, [T]; empty for strategies that do not ask.
+        memory: what the distilled memory holds after each experience, [T]; empty for strategies that do not ask. The
+            row after an experience may depend on the entries up to its own alone.
         data_root: where other data sets lie.
         cache: for what does not depend on the cell, such as an encoder trained on other data.
     """
@@ -129,6 +124,10 @@ class Retrained:
 
 class Strategy(Component, ABC):
     """A way to learn a stream.
+
+    It must not look ahead: the row after an experience may depend on that experience, on those before and on what the
+    memory holds by then, never on training images of ``stream.experiences`` or entries of ``context.memory`` that come
+    later. What the last experience does to earlier rows is checked by ``limbeck plugins check``.
 
     Attributes:
         memory: what it keeps: nothing, real images, ``distilled`` ones (the study then runs it once for each memory

@@ -122,20 +122,19 @@ class AvalancheStrategy(Strategy):
             return self.build(model, optimiser, nn.CrossEntropyLoss(), stream, context)
 
     def _learn(self, lesson: Lesson, experience: Any) -> None:
-        def check() -> None:
-            require_finite(
-                lesson.learner.model.parameters(), self.name, lesson.position, self.lower_rate(lesson.context)
-            )
-
         try:
             self.before(lesson)
             lesson.learner.train(experience, eval_streams=[])
         except LimbeckError:
             raise
-        except Exception:  # what a library says of numbers that are not finite
-            check()
+        except Exception:  # perhaps what a library says of numbers that are not finite
+            self._require_finite(lesson)
             raise
-        check()
+        self._require_finite(lesson)
+
+    def _require_finite(self, lesson: Lesson) -> None:
+        weights, lower = lesson.learner.model.parameters(), self.lower_rate(lesson.context)
+        require_finite(weights, self.name, lesson.position, lower)
 
     def _tested(self, lesson: Lesson) -> tuple[float, ...]:
         lesson.learner.model.eval()

@@ -66,7 +66,7 @@ def test_it_trains_on_the_memory_alone(made, naive, world):
         kept = plugin.keeper.kept()
         rows = [(kept.images == image).flatten(1).all(1).nonzero().item() for batch in batches for image in batch[0]]
         assert sorted(rows) == sorted(2 * list(range(len(kept.images))))
-        assert torch.cat([batch[1] for batch in batches]).tolist() == kept.classes[rows].tolist()
+        assert torch.cat([batch[1] for batch in batches]).tolist() == kept.labels[rows].tolist()
 
 
 def test_batches_are_augmented_by_a_generator_of_its_own(made, naive):

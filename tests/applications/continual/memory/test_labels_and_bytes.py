@@ -111,7 +111,7 @@ def test_classes_and_probabilities_together_become_probabilities(soft, real):
     kept = memory.kept(real.spec)
     assert kept.labels.shape == (12, 10)
     assert torch.equal(kept.labels[:4], torch.eye(10)[[0, 0, 1, 1]])
-    assert kept.classes.tolist() == [0, 0, 1, 1, *soft.formed(real.spec)[1].argmax(1).tolist()]
+    assert kept.labels.argmax(1).tolist() == [0, 0, 1, 1, *soft.formed(real.spec)[1].argmax(1).tolist()]
     assert (kept.stored, kept.bytes) == (12, 4 * 65 + 8 * 68)
 
 
