@@ -133,8 +133,8 @@ class AvalancheStrategy(Strategy):
         self._require_finite(lesson)
 
     def _require_finite(self, lesson: Lesson) -> None:
-        weights, lower = lesson.learner.model.parameters(), self.lower_rate(lesson.context)
-        require_finite(weights, self.name, lesson.position, lower)
+        if not is_finite(lesson.learner.model.parameters()):
+            raise diverged(f"'{self.name}'", lesson.position, self.lower_rate(lesson.context))
 
     def _tested(self, lesson: Lesson) -> tuple[float, ...]:
         lesson.learner.model.eval()
@@ -206,23 +206,23 @@ def lend_dropout(model: nn.Module, seed: int) -> None:
             module.owner = torch.Generator(device).manual_seed(seed)
 
 
-def require_finite(weights: Iterable[Tensor], strategy: str, position: int, lower: str) -> None:
-    """Refuse weights that training has ruined.
+def is_finite(weights: Iterable[Tensor]) -> bool:
+    """Return whether all weights, of any shapes, are finite numbers."""
+    return all(bool(torch.isfinite(each).all()) for each in weights)
+
+
+def diverged(who: str, position: int, lower: str) -> DivergenceError:
+    """Return the error for weights that are no finite numbers.
 
     Args:
-        weights: of a network, any shapes.
-        strategy: its name.
+        who: whose they are.
         position: of the experience that was learned, from 0.
         lower: what to type for a lower rate.
-
-    Raises:
-        DivergenceError: one is not a finite number.
     """
-    if not all(bool(torch.isfinite(each).all()) for each in weights):
-        raise DivergenceError(
-            f"'{strategy}' diverged in experience {position + 1}: its weights are no finite numbers. "
-            f"Learn slower: {lower}"
-        )
+    return DivergenceError(
+        f"{who} diverged in experience {position + 1}: there are weights that are no finite numbers. "
+        f"Learn slower: {lower}"
+    )
 
 
 def seen_at(stream: Stream, position: int) -> int:

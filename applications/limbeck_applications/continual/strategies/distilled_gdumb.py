@@ -19,7 +19,7 @@ from limbeck.data import DataSpec
 from limbeck.networks import FunctionalNetwork
 from limbeck.training import Epochs, FitResult, StepSchedule, TrainData, accuracy, fit
 from limbeck_applications.continual.bridge.batches import augmentation_of
-from limbeck_applications.continual.bridge.strategy import require_finite
+from limbeck_applications.continual.bridge.strategy import diverged, is_finite
 from limbeck_applications.continual.settings import Retraining
 from limbeck_applications.continual.strategy import Context, FromMemory, Retrained, Row
 from limbeck_applications.continual.stream import Stream
@@ -32,7 +32,7 @@ class DistilledGDumb(FromMemory):
         """Train and test networks that do not depend on each other; see the base class.
 
         Raises:
-            DivergenceError: a weight of one of them stopped being a finite number.
+            DivergenceError: a weight of one of them stopped being a finite number; no row of the call is given.
         """
         rows: list[Row] = []
         together = context.retraining.networks_a_call
@@ -45,10 +45,10 @@ class DistilledGDumb(FromMemory):
         network = context.build(stream)
         result = trained(network, networks, stream.spec, context.retraining)
         seconds = (time.perf_counter() - started) / len(networks)
-        lower = f"--set retraining.lr={context.retraining.lr / 10:g}"
-        pairs = list(zip(networks, result.states, strict=True))
-        for each, state in pairs:
-            require_finite(state.values(), self.name, each.position, lower)
+        if ruined := sum(not is_finite(state.values()) for state in result.states):
+            who = f"'{self.name}'" if len(networks) == 1 else f"{ruined} of {len(networks)} networks of '{self.name}'"
+            raise diverged(who, networks[0].position, f"--set retraining.lr={context.retraining.lr / 10:g}")
+        pairs = zip(networks, result.states, strict=True)
         return [self._row(network, each, state, seconds) for each, state in pairs]
 
     def _row(self, network: FunctionalNetwork, each: Retrained, state: dict[str, torch.Tensor], seconds: float) -> Row:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,6 +11,8 @@ from limbeck.errors import DivergenceError, UsageError
 from limbeck.plugins import registry
 from limbeck.testing.randomness import moved_generators
 from limbeck_applications.continual.memory.budget import Budget
+from limbeck_applications.continual.settings import Retraining
+from limbeck_applications.continual.strategy import Retrained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -76,6 +80,10 @@ def test_networks_that_were_retrained_are_looked_at_too(stream, context_for, rea
     strategy = registry().create("continual_strategies", "distilled_gdumb")
     with pytest.raises(DivergenceError, match=r"'distilled_gdumb' diverged in experience 1.* retraining.lr=1e\+11$"):
         list(strategy.run(stream, context))
+    broken = replace(context.memory[0], images=context.memory[0].images * torch.nan)
+    asked = [Retrained(stream, 0, memory, seed) for seed, memory in enumerate((context.memory[0], broken))]
+    with pytest.raises(DivergenceError, match=r"^1 of 2 networks of 'distilled_gdumb' diverged in experience 1"):
+        strategy.retrain(asked, replace(context, retraining=Retraining(epochs=1, augmentation=None)))
 
 
 @pytest.mark.parametrize("grows", [True, False])
