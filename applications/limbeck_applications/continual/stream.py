@@ -29,7 +29,10 @@ class Experience:
 
 @dataclass(frozen=True)
 class Stream:
-    """Experiences in the order they arrive; no strategy is told of a later one.
+    """Experiences in the order they arrive.
+
+    A strategy holds all of them and must not look ahead: what it answers after an experience may not depend on training
+    images or classes of later ones, the number of classes aside. Their test images are there for the row alone.
 
     Attributes:
         spec: of the images; its ``num_classes`` is the width of the one head that all experiences share.

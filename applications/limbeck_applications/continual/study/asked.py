@@ -37,7 +37,7 @@ class StudySettings(Options):
 
     @property
     def memory_names(self) -> tuple[str, ...]:
-        """What tables call each memory: by its short name, or by its full one where several have the same short name."""
+        """What tables call each memory: its short name, or its full one where several have the same short name."""
         short = [memory.name for memory in self.memories]
         return tuple(memory.full_name if short.count(memory.name) > 1 else memory.name for memory in self.memories)
 

@@ -22,7 +22,7 @@ def named(*texts):
         ("dm:seconds=15", "dm", "dm 15 s"),
         ("dm:seconds=0.5,steps=3,ipc=10,storage=float32", "dm 10 float32", "dm 10 float32 0.5 s 3 steps"),
         ("dm:optimiser.lr_img=1", "dm lr_img=1", "dm optimiser.lr_img=1"),
-        ("dm:labels={name: learned},matcher.on=true", "dm labels=learned on=true", "dm labels.name=learned matcher.on=true"),
+        ("dm:labels={name: learned},a.on=true", "dm labels=learned on=true", "dm labels.name=learned a.on=true"),
     ],
 )  # fmt: skip
 def test_a_memory_is_called_by_what_is_not_its_default(text, short, full):
