@@ -86,6 +86,7 @@ def run(
     download: bool = False,
     cache: Path | None = None,
     listener: Listener = Listener(),
+    page: bool = True,
 ) -> Finished:
     """Distil, measure and write a report.
 
@@ -98,6 +99,7 @@ def run(
         download: whether missing data may be fetched.
         cache: folder for results that do not depend on this run, such as the whole data set's.
         listener: who is told.
+        page: whether the folder gets a report, which takes a second or two; else whoever asked shows the set.
 
     Raises:
         LimbeckError: anything a user can cause; the folder keeps its last good state.
@@ -131,7 +133,7 @@ def run(
             listener.warned(text)
         if threads is None:
             stack.enter_context(threads_that_pay(network.largest_activation(), device))
-        return _run(config, dataset, folder, kept, cache, listener)
+        return _run(config, dataset, folder, kept, cache, listener, page)
 
 
 def resumed_config(folder: Path, changes: Mapping[str, Any]) -> RunConfig:
@@ -230,7 +232,13 @@ def _kept(folder: Path, config: RunConfig) -> Kept:
 
 
 def _run(
-    config: RunConfig, data: DataSet, folder: Path | None, kept: Kept, cache: Path | None, listener: Listener
+    config: RunConfig,
+    data: DataSet,
+    folder: Path | None,
+    kept: Kept,
+    cache: Path | None,
+    listener: Listener,
+    page: bool,
 ) -> Finished:
     started = time.perf_counter()
     info = _info(config, folder)
@@ -248,6 +256,10 @@ def _run(
             loop = distil(parts, folder=folder, hooks=hooks, report=listener.progress, start=kept.start)
             synthetic, steps = distilled_set(config, parts, loop.step, loop.seconds, loop.growth), loop.step
         rows = _keep_and_measure(config, data, synthetic, folder, cache, listener, hooks)
+        if folder is not None and page:
+            from limbeck.report import write_report  # matplotlib and jinja2 only when a page is written
+
+            write_report(folder)
     except BaseException as error:
         hooks.on_run_error(info, error)
         raise
@@ -297,9 +309,6 @@ def _keep_and_measure(
     if config.evaluation.networks:
         rows = measure(config, data, synthetic, folder / "networks", cache, listener, hooks)
         keep_rows(folder, synthetic, rows)
-    from limbeck.report import write_report  # matplotlib and jinja2 only when a page is written
-
-    write_report(folder)
     return rows
 
 

@@ -205,11 +205,11 @@ class Distiller:
         place = self.folder / key / RUN
         try:
             resume = (place / CONFIG).exists()
-            return run(config, data, folder=place, resume=resume, cache=self.cache, listener=quiet)
+            return run(config, data, folder=place, resume=resume, cache=self.cache, listener=quiet, page=False)
         except CheckpointError:
             for name in (CHECKPOINT, PLAN):
                 (place / name).unlink(missing_ok=True)
-            return run(config, data, folder=place, resume=True, cache=self.cache, listener=quiet)
+            return run(config, data, folder=place, resume=True, cache=self.cache, listener=quiet, page=False)
 
 
 def written(value: Any) -> str:
