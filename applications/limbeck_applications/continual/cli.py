@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,7 +139,7 @@ def run(
     settings = kept_settings(resume, out, flags) if resume is not None else asked_settings(flags)
     folder = resume or out or Path("runs") / f"continual-{settings.benchmark.name}"
     command = load_outcome(folder).command if resume is not None else typed(click.get_current_context(), folder)
-    with stoppable(folder), StudyScreen(folder, tensorboard) as screen:
+    with stoppable(folder) as pressed, StudyScreen(folder, tensorboard, pressed) as screen:
         outcome = run_study(
             settings,
             folder,
@@ -215,21 +216,45 @@ def _of_protocol(name: str | None, benchmark: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def stoppable(folder: Path) -> Iterator[None]:
-    """Turn Ctrl-C into one line that says how to go on.
+def stoppable(folder: Path) -> Iterator[list[int]]:
+    """Turn Ctrl-C into one line that says how to go on, and give a list that holds something once it was pressed.
+
+    A library that is being imported may swallow the interrupt and then fail by what is missing of it, so whatever ends
+    the work afterwards is taken for the interrupt.
 
     Raises:
         Interrupted: the user stopped what was within.
     """
     from limbeck.distillation.run import Interrupted
 
+    pressed: list[int] = []
+
+    def stop(number: int, frame: Any) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
     try:
-        yield
-    except (Interrupted, KeyboardInterrupt):
-        raise Interrupted(
-            f"stopped; what was measured is kept. Continue: type the same command again, or limbeck continual run "
-            f"--resume {folder}."
-        ) from None
+        yield pressed
+    except Exception as error:
+        if not pressed and not isinstance(error, Interrupted):
+            raise
+        raise _stopped(folder) from None
+    except KeyboardInterrupt:
+        raise _stopped(folder) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _stopped(folder: Path) -> Exception:
+    from limbeck.distillation.run import Interrupted
+
+    return Interrupted(
+        f"stopped; what was measured is kept. Continue: type the same command again, or limbeck continual run "
+        f"--resume {folder}."
+    )
 
 
 def kept_settings(folder: Path, out: Path | None, flags: dict[str, Any]) -> StudySettings:

@@ -187,7 +187,7 @@ class Results:
     @property
     def best(self) -> Line | None:
         """The line of the highest last accuracy among those that keep something and no more than is allowed."""
-        rivals = [line for line in self.lines if 0 < line.bytes <= self.allowed] or list(self.lines)
+        rivals = [line for line in self.lines if 0 < line.bytes <= self.allowed]
         return max(rivals, key=_last_accuracy, default=None)
 
     def save(self, folder: Path) -> None:

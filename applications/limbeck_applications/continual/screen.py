@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from limbeck.cli.compare_screen import fitted
 from limbeck.cli.screen import PLAIN_SECONDS, duration, plural
+from limbeck.errors import UsageError
 from limbeck.files import format_bytes
 from limbeck_applications.continual.matrix import Spread
 from limbeck_applications.continual.results import Learned, Results
@@ -40,14 +41,24 @@ class StudyScreen(Audience):
     Args:
         folder: of the study.
         tensorboard: folder for scalars, if they are wanted.
+        pressed: holds something once the user asked to stop.
         console: where it is written; standard output when None.
 
     Raises:
         MissingExtraError: scalars are wanted and tensorboard is not installed.
+        UsageError: the folder for scalars cannot be made.
     """
 
-    def __init__(self, folder: Path, tensorboard: Path | None = None, console: Console | None = None) -> None:
-        self.folder, self.tensorboard = folder, tensorboard
+    def __init__(
+        self,
+        folder: Path,
+        tensorboard: Path | None = None,
+        pressed: Sequence[int] = (),
+        console: Console | None = None,
+    ) -> None:
+        self.folder, self.tensorboard, self.pressed = folder, tensorboard, pressed
+        if tensorboard is not None:
+            _make(tensorboard)
         self.console = console or Console(highlight=False, markup=False, soft_wrap=True)
         columns = (
             SpinnerColumn(),
@@ -121,7 +132,9 @@ class StudyScreen(Audience):
             self.console.print(told(Learned(cell, tuple(known[t] for t in sorted(known)))))
 
     def failed(self, cell: Cell, reason: str) -> None:
-        """Say why a cell is missing."""
+        """Say why a cell is missing, or stop where the reason is that the user stopped."""
+        if self.pressed:
+            raise KeyboardInterrupt
         self.console.print(f"{cell.title} came to nothing: {reason}")
 
     def tabled(self, outcome: Outcome) -> None:
@@ -216,3 +229,12 @@ def _number(value: float) -> str:
 def _listed(settings: StudySettings) -> str:
     names = [spec.name for spec in settings.strategies]
     return ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)} strategies"
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"scalars cannot be written to {folder}: {error.strerror}. Choose another place with --tensorboard."
+        ) from None

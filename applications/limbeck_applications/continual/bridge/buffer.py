@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from limbeck.errors import LimbeckWarning
+from limbeck.errors import LimbeckWarning, UsageError
 from limbeck.synthetic import SyntheticSet
 from limbeck_applications.continual.bridge.keeper import Keeper
 from limbeck_applications.continual.bridge.library import avalanche
@@ -57,6 +57,17 @@ class DistilledBuffer(_ExemplarsBuffer):  # type: ignore[misc]
         super().__init__(keeping.max_size or keeping.max_bytes)
         self.keeper = Keeper(keeping, sets)
         self._warned = False
+
+    def before_training(self, strategy: Any, **_: Any) -> None:
+        """Refuse to be a plugin, which would change nothing: it is what a plugin stores into.
+
+        Raises:
+            UsageError: says where it belongs.
+        """
+        raise UsageError(
+            "a DistilledBuffer is a storage policy, not a plugin: plugins=[ReplayPlugin(memory.max_size, "
+            "storage_policy=memory)]. DistilledReplay and DistilledGDumb are plugins."
+        )
 
     @property
     def memory(self) -> LimitedMemory | None:

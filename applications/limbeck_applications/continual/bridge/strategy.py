@@ -119,7 +119,13 @@ class AvalancheStrategy(Strategy):
         model = fresh_network(stream, context)
         optimiser = sgd(model, context.training)
         with lent_generators(context.seed_of("build")), unheard():
-            return self.build(model, optimiser, nn.CrossEntropyLoss(), stream, context)
+            learner = self.build(model, optimiser, nn.CrossEntropyLoss(), stream, context)
+        if not hasattr(learner, "train"):
+            raise UsageError(
+                f"'build' of the strategy '{self.name}' returned {type(learner).__name__}; it returns a strategy of "
+                "Avalanche, such as Naive(model=model, ...)."
+            )
+        return learner
 
     def _learn(self, lesson: Lesson, experience: Any) -> None:
         try:

@@ -66,6 +66,6 @@ class Budget:
         if found < seen:
             raise UsageError(
                 f"the memory may hold {self.allowed(seen):,} bytes, but one image of each of {seen} classes takes "
-                f"{seen * cost:,}. Allow more, for example --images 10, or store less a number: storage=uint8."
+                f"{seen * cost:,} with what is kept beside it. Allow more, for example --images 10."
             )
         return found

@@ -150,7 +150,7 @@ class Distiller:
         kept = self.load(key)
         if kept is not None:
             return replace(kept, experience=experience)
-        made = check_kept(self._run(config, data, key).synthetic)
+        made = _of_classes(check_kept(self._run(config, data, key).synthetic), classes)
         seconds = made.provenance["seconds"] + float(made.provenance.get("features_seconds") or 0.0)
         piece = Piece(made, tuple(classes), experience, seconds)
         return self.save(piece if config.matcher is None else self.ordered(piece, real, config), key)
@@ -215,6 +215,12 @@ class Distiller:
 def written(value: Any) -> str:
     """Return a setting as it is typed."""
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _of_classes(made: SyntheticSet, classes: Sequence[int]) -> SyntheticSet:
+    """Say of which classes of its data set a set is made, so that it is measured on those."""
+    source = {**made.provenance["data"], "classes": list(classes)}
+    return made.with_(provenance={**made.provenance, "data": source})
 
 
 def of_classes(real: RealData, classes: Sequence[int]) -> DataSet:

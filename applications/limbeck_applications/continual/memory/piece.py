@@ -16,7 +16,7 @@ FORMATIONS = "formations."
 """Prefix of a formation's tensors among those that travel with a set."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Piece:
     """What is kept of one experience.
 
@@ -34,6 +34,9 @@ class Piece:
     experience: int = 0
     seconds: float = 0.0
     name: str = ""
+
+    def __repr__(self) -> str:
+        return f"Piece(classes={self.classes}, images={len(self.made)}, bytes={self.bytes})"
 
     @property
     def bytes(self) -> int:

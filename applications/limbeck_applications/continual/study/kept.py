@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from limbeck.errors import ArtifactError, UsageError
 from limbeck.files import read_json, signed, write_json
 from limbeck.options import parse
+from limbeck.runs import CONFIG
 from limbeck_applications.continual.study.asked import StudySettings
+from limbeck_applications.continual.study.rows import NAME as ROWS
 from limbeck_applications.continual.study.rows import Cell, Outcome, Rows, unbroken
 
 NAME = "study.json"
+
+OWN = (".lock", "memories", "cache")
+"""What a study has in its folder before ``study.json`` is written."""
 
 
 def save_outcome(folder: Path, outcome: Outcome) -> None:
@@ -62,6 +68,27 @@ def load_outcome(folder: Path) -> Outcome:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise _altered(folder, error) from None
+
+
+def check_folder(folder: Path, settings: StudySettings) -> None:
+    """Refuse a folder that holds something else: other files, a run, or a study of another stream.
+
+    Raises:
+        UsageError: says what it holds.
+    """
+    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    foreign = [name for name in held if name not in OWN]
+    if foreign and not {NAME, ROWS} & set(held):
+        what = "a run of 'limbeck distill'" if CONFIG in held else f"other files ({foreign[0]})"
+        raise UsageError(f"{folder} holds {what}. Give the study a folder of its own: --out.")
+    if NAME in held:
+        with contextlib.suppress(ArtifactError):
+            there = load_settings(folder).benchmark.name
+            if there != settings.benchmark.name:
+                raise UsageError(
+                    f"{folder} holds a study of {there}, and {settings.benchmark.name} was asked for. Choose another "
+                    "folder with --out."
+                )
 
 
 def load_settings(folder: Path) -> StudySettings:

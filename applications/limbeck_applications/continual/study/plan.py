@@ -21,7 +21,7 @@ from limbeck_applications.continual.bridge.strategy import AvalancheStrategy
 from limbeck_applications.continual.memory.budget import Budget, image_bytes
 from limbeck_applications.continual.memory.distiller import Distiller, MemorySpec
 from limbeck_applications.continual.memory.memory import DistilledMemory
-from limbeck_applications.continual.strategy import Strategy
+from limbeck_applications.continual.strategy import Context, Strategy
 from limbeck_applications.continual.stream import ContinualBenchmark, Stream
 from limbeck_applications.continual.study.asked import IMAGES, StudySettings
 from limbeck_applications.continual.study.cell import context_of
@@ -187,7 +187,7 @@ def _checked(made: Plan, part: Part, data_root: Path | None, cache: Path | None)
     """Let a strategy refuse what it cannot do in any class order, and learn what its rows depend on."""
     context = context_of(made.context(part, data_root, cache), 0)
     for stream in made.streams:
-        part.strategy.check(stream, context)
+        _check(part, stream, context)
         if part.memory is None:
             continue
         memory = DistilledMemory(
@@ -196,6 +196,15 @@ def _checked(made: Plan, part: Part, data_root: Path | None, cache: Path | None)
         for position, experience in enumerate(stream.experiences):
             memory.share_of(experience.classes, made.budget.a_class(stream.count(position)), made.data.spec)
     return replace(part, identity=tuple(part.strategy.identity(stream, context) for stream in made.streams))
+
+
+def _check(part: Part, stream: Stream, context: Context) -> None:
+    """Let a strategy refuse a stream, by its name."""
+    try:
+        part.strategy.check(stream, context)
+    except UsageError as error:
+        known = str(error) if part.spec.name in str(error) else f"{part.label}: {error}"
+        raise UsageError(known) from error.__cause__
 
 
 def _foreign(settings: StudySettings, part: Part) -> list[str]:

@@ -10,18 +10,16 @@ from typing import Any
 
 from torch import Tensor
 
-from limbeck.errors import UsageError
 from limbeck.execution.device import keep_freed_memory
 from limbeck.execution.executors import Executor, Job, Result
 from limbeck.files import folder_lock
 from limbeck.plugins import registry
-from limbeck.runs import CONFIG
 from limbeck_applications.continual.strategy import FromMemory, Kept, Row
 from limbeck_applications.continual.stream import Stream
 from limbeck_applications.continual.study.asked import StudySettings
 from limbeck_applications.continual.study.audience import Audience
 from limbeck_applications.continual.study.cell import HERE
-from limbeck_applications.continual.study.kept import save_outcome
+from limbeck_applications.continual.study.kept import check_folder, save_outcome
 from limbeck_applications.continual.study.memories import Memories, Timeline, Which, preprocessing
 from limbeck_applications.continual.study.plan import Part, Plan, plan
 from limbeck_applications.continual.study.rows import Cell, Outcome, Rows, unbroken
@@ -63,8 +61,7 @@ def run_study(
         Interrupted: stopped by the user.
         LimbeckError: what would end every cell: data that is missing, a request that cannot be fulfilled.
     """
-    if (folder / CONFIG).exists():
-        raise UsageError(f"{folder} holds a run of 'limbeck distill'. Give the study a folder of its own: --out.")
+    check_folder(folder, settings)
     cache = cache or folder / "cache"
     made = plan(settings, data_root=data_root, download=download, cache=cache)
     if made.device.type == "cpu":

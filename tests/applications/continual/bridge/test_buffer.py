@@ -268,3 +268,15 @@ def test_a_set_with_soft_labels_is_not_cut(made, digits_set):
     soft = digits_set.with_(labels=torch.eye(10)[digits_set.labels], label_kind="probabilities")
     with pytest.raises(UsageError, match="soft labels over 10 classes cannot be cut into experiences"):
         filled(like(digits_set, made), 100, sets=[soft])
+
+
+def test_a_buffer_among_the_plugins_says_where_it_belongs(made, naive):
+    strategy = naive(DistilledBuffer(20, "random"))
+    with pytest.raises(UsageError, match=r"ReplayPlugin\(memory.max_size, storage_policy=memory\)"):
+        strategy.train(made("new").train_stream[0])
+
+
+def test_a_piece_is_shown_in_a_line(made):
+    memory, _ = filled(made("new").train_stream[:1], 20, "random")
+    (piece,) = memory.memory.pieces
+    assert repr(piece) == f"Piece(classes={piece.classes}, images={len(piece.made)}, bytes={piece.bytes})"

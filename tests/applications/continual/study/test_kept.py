@@ -7,7 +7,9 @@ import json
 import pytest
 
 from limbeck.errors import ArtifactError, UsageError
-from limbeck_applications.continual.study.kept import NAME, load_outcome, load_settings, save_outcome
+from limbeck.files import signed, write_json
+from limbeck_applications.continual.study.asked import StudySettings
+from limbeck_applications.continual.study.kept import NAME, check_folder, load_outcome, load_settings, save_outcome
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -45,3 +47,34 @@ def test_an_altered_file_is_told(outcome_in, tmp_path):
     path.write_text(json.dumps({"cells": []}))
     with pytest.raises(ArtifactError, match=r"study\.json is altered"):
         load_outcome(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("held", "hint"),
+    [
+        ({"notes.txt": ""}, "notes.txt"),
+        ({"config.yaml": ""}, "limbeck distill"),
+        ({"study.json": "other"}, "split_mnist"),
+    ],
+)
+def test_a_folder_that_holds_something_else_is_refused(tmp_path, held, hint):
+    for name, text in held.items():
+        (tmp_path / name).write_text(text)
+    if "study.json" in held:
+        other = {"settings": StudySettings.model_validate({"benchmark": "split_mnist"}).model_dump(mode="json")}
+        write_json(tmp_path / "study.json", signed(other))
+    with pytest.raises(UsageError, match=hint):
+        check_folder(tmp_path, StudySettings())
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(held)
+
+
+def test_a_folder_of_its_own_is_taken(tmp_path):
+    check_folder(tmp_path / "new", StudySettings())
+    check_folder(tmp_path, StudySettings())
+    (tmp_path / ".lock").touch()
+    (tmp_path / "memories").mkdir()
+    check_folder(tmp_path, StudySettings())
+    write_json(tmp_path / "study.json", signed({"settings": StudySettings().model_dump(mode="json")}))
+    check_folder(tmp_path, StudySettings())
+    (tmp_path / "study.json").write_text("cut of")
+    check_folder(tmp_path, StudySettings())
