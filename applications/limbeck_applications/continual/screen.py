@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 
 from limbeck.cli.compare_screen import fitted
-from limbeck.cli.screen import PLAIN_SECONDS, duration, plural
+from limbeck.cli.screen import PLAIN_SECONDS, bars, duration, plural
 from limbeck.errors import UsageError
 from limbeck.files import format_bytes
 from limbeck_applications.continual.matrix import Spread
@@ -60,16 +60,7 @@ class StudyScreen(Audience):
         if tensorboard is not None:
             _make(tensorboard)
         self.console = console or Console(highlight=False, markup=False, soft_wrap=True)
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[news]}"),
-            TimeRemainingColumn(compact=True),
-        )
-        self._bars = Progress(
-            *columns, console=self.console, disable=not self.console.is_terminal, expand=True, transient=True
-        )
+        self._bars = bars(self.console)
         self._bar: TaskID | None = None
         self._known: dict[Cell, dict[int, Row]] = {}
         self._experiences = self._pieces = self._made = self._rows = self._measured = 0

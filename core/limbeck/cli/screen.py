@@ -48,6 +48,18 @@ ROW_NAMES = {
 }
 
 
+def bars(console: Console) -> Progress:
+    """Return bars that have news of their own, are shown on terminals only and vanish at the end."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[news]}"),
+        TimeRemainingColumn(compact=True),
+    )
+    return Progress(*columns, console=console, disable=not console.is_terminal, expand=True, transient=True)
+
+
 class Screen:
     """Progress of one run; use as a context manager."""
 
@@ -59,16 +71,7 @@ class Screen:
             networks: how many will be trained to measure, where that is known before.
         """
         self.console = console or Console(highlight=False, markup=False, soft_wrap=True)
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[news]}"),
-            TimeRemainingColumn(compact=True),
-        )
-        self._bars = Progress(
-            *columns, console=self.console, disable=not self.console.is_terminal, expand=True, transient=True
-        )
+        self._bars = bars(self.console)
         self._config: RunConfig | None = None
         self._bar: TaskID | None = None
         self._spoken = time.monotonic()
