@@ -1,0 +1,1 @@
+"""Scoring many architectures: in one trainer call, in processes, and never twice."""

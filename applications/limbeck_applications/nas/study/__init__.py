@@ -1,0 +1,1 @@
+"""Rankings and searches that can be continued."""

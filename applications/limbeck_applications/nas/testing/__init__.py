@@ -1,0 +1,1 @@
+"""Conformance checks for the kinds of this application."""
