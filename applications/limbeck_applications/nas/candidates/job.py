@@ -1,0 +1,162 @@
+"""What one job does, in any process: plain values and tensors in, scores out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from limbeck.data import DataSpec, RealData
+from limbeck.entries import is_strict
+from limbeck.errors import LimbeckError
+from limbeck.evaluation.job import PREPROCESSING
+from limbeck.execution.device import threads_that_pay
+from limbeck.files import write_atomic
+from limbeck.networks import FunctionalNetwork, State
+from limbeck.plugins import registry
+from limbeck_applications.nas.proxy import Candidate, Material, Prepared, Proxy, Score
+from limbeck_applications.nas.space import Architecture, SearchSpace
+from limbeck_applications.nas.training import Training, trained
+
+HERE = "limbeck_applications.nas.candidates.job"
+
+PREPARED, START = "prepared.", "start."
+"""Prefixes of the tensors among a job's that the proxy made, and of the weights that a candidate begins with."""
+
+STOPPED = 130
+"""Exit code of what the user stopped."""
+
+
+def guarded(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Do a job, ``config["job"]``, and return what ended it as ``failed``, so that others go on.
+
+    LIMBECK_STRICT=1 raises it instead.
+    """
+    jobs: dict[str, Callable[..., dict[str, Any]]] = {"score": score, "train": train}
+    try:
+        return jobs[config["job"]](config, tensors)
+    except LimbeckError as error:
+        if is_strict() or error.exit_code == STOPPED:
+            raise
+        return {"failed": str(error)}
+    except Exception as error:
+        if is_strict():
+            raise
+        return {"failed": f"{type(error).__name__}: {error}. LIMBECK_STRICT=1 shows where."}
+
+
+def score(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Score architectures of one structure by a proxy.
+
+    Args:
+        config: ``space`` and ``proxy`` (specifications), ``values`` that the proxy prepared, ``candidates``, each with
+            ``genome``, ``seed`` and ``weights`` (a file for what it learned, or none), ``data`` and ``device``.
+        tensors: what the proxy prepared, weights that candidates begin with, validation images where it looks at them,
+            and the preprocessing's own.
+
+    Returns:
+        ``scores``, one for each candidate: value, seconds, figures.
+    """
+    spec, device = _data_spec(config, tensors), torch.device(config["device"])
+    space: SearchSpace = registry().create("nas_spaces", config["space"])
+    proxy: Proxy = registry().create("nas_proxies", config["proxy"])
+    prepared = Prepared(under(PREPARED, tensors), config["values"])
+    material = Material(spec, prepared, real_part("validation", tensors, spec, device), device)
+    began = time.perf_counter()
+    candidates = [
+        _candidate(space, each, under(f"{START}{place}.", tensors), spec, device)
+        for place, each in enumerate(config["candidates"])
+    ]
+    building = (time.perf_counter() - began) / len(candidates)
+    with threads_that_pay(candidates[0].network.largest_activation(), device):
+        scores = proxy.score(candidates, material)
+    for each, found in zip(config["candidates"], scores, strict=True):
+        if each["weights"] and found.state is not None:
+            write_weights(Path(each["weights"]), found.state)
+    return {"scores": [_plain(found, building) for found in scores]}
+
+
+def train(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Train an architecture on all the images and test it.
+
+    Args:
+        config: ``space``, ``genome``, ``seed``, ``training``, ``data`` and ``device``.
+        tensors: training, validation and test images and labels, and the preprocessing's own.
+
+    Returns:
+        ``validation`` and ``test``, accuracies in [0, 1], and the ``seconds`` of training.
+    """
+    spec, device = _data_spec(config, tensors), torch.device(config["device"])
+    space: SearchSpace = registry().create("nas_spaces", config["space"])
+    network = network_of(space, space.decode(config["genome"]), spec, device)
+    began, data = time.perf_counter(), real_part("train", tensors, spec, device)
+    assert data is not None
+    sets = {name: part for name in ("validation", "test") if (part := real_part(name, tensors, spec, device))}
+    with threads_that_pay(network.largest_activation(), device):
+        result = trained(
+            network, [config["seed"]], data, spec, Training.model_validate(config["training"]), eval_sets=sets
+        )
+    found = {name: accuracy.overall for name, accuracy in result.metrics[0].items()}
+    return {**found, "seconds": time.perf_counter() - began}
+
+
+def network_of(
+    space: SearchSpace, architecture: Architecture, spec: DataSpec, device: torch.device
+) -> FunctionalNetwork:
+    """Build an architecture as a function of its weights; global random numbers stay as they were.
+
+    Raises:
+        UsageError: it does not fit the images.
+    """
+    with torch.random.fork_rng(devices=[]):
+        module = space.build(architecture, spec.shape, spec.num_classes)
+    return FunctionalNetwork(module, spec.shape, device=device, name=architecture.name)
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors below a prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def real_part(name: str, tensors: Mapping[str, Tensor], spec: DataSpec, device: torch.device) -> RealData | None:
+    """Return one part of the real images among a job's tensors, or None where it is not there."""
+    if f"{name}_images" not in tensors:
+        return None
+    return RealData(tensors[f"{name}_images"], tensors[f"{name}_labels"], spec, device=device)
+
+
+def tensors_of(spec: DataSpec, **parts: RealData) -> dict[str, Tensor]:
+    """Return real images as a job takes them, with what their preprocessing needs."""
+    found = {PREPROCESSING + name: tensor for name, tensor in spec.tensors().items()}
+    for name, part in parts.items():
+        found |= {f"{name}_images": part.images, f"{name}_labels": part.labels}
+    return found
+
+
+def write_weights(path: Path, state: State) -> None:
+    """Write weights, atomically."""
+    write_atomic(path, save({name: value.detach().cpu().contiguous() for name, value in state.items()}))
+
+
+def _data_spec(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> DataSpec:
+    return DataSpec.from_dict(config["data"], under(PREPROCESSING, tensors))
+
+
+def _candidate(
+    space: SearchSpace, asked: Mapping[str, Any], start: State, spec: DataSpec, device: torch.device
+) -> Candidate:
+    architecture = space.decode(asked["genome"])
+    network = network_of(space, architecture, spec, device)
+    state = {name: value.to(device) for name, value in start.items()} or None
+    return Candidate(architecture, network, asked["seed"], state)
+
+
+def _plain(found: Score, building: float) -> dict[str, Any]:
+    """Return a score as JSON values; a value that is not finite is none."""
+    value = found.value if abs(found.value) < float("inf") else None
+    return {"value": value, "seconds": found.seconds + building, "figures": found.figures}

@@ -1,0 +1,106 @@
+"""Making a table of truth: every architecture trained on all the images, from several seeds."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from limbeck.execution.device import keep_freed_memory
+from limbeck.execution.executors import Executor, Job, Result
+from limbeck.files import folder_lock
+from limbeck.plugins import registry
+from limbeck_applications.nas.candidates.job import HERE, tensors_of
+from limbeck_applications.nas.space import Architecture
+from limbeck_applications.nas.study.asked import TruthSettings
+from limbeck_applications.nas.study.images import Images, images_of
+from limbeck_applications.nas.truth import Measured, Truth, write_truth
+
+TABLE, JOBS = "truth.csv", "trained"
+
+OnTrained = Callable[[int, int, Measured], None]
+"""Told of finished trainings, of how many there are, and of the last one."""
+
+
+def make_truth(
+    settings: TruthSettings,
+    folder: Path,
+    *,
+    data_root: Path | None = None,
+    download: bool = False,
+    command: str = "",
+    on_trained: OnTrained | None = None,
+) -> Truth:
+    """Train what ``folder`` does not hold yet and write its table, ``truth.csv``.
+
+    Args:
+        settings: what to train, and how.
+        folder: keeps every finished training; the same call continues it.
+        data_root: where data sets lie.
+        download: whether missing data may be fetched.
+        command: what was typed; stands in the table.
+        on_trained: told of each training that is finished.
+
+    Raises:
+        UsageError: an unknown name, or an architecture that does not fit the images.
+        DataError: the images are not there, or too few.
+    """
+    images = images_of(settings, data_root=data_root, download=download)
+    chosen = images.architectures(settings.sample)
+    if images.device.type == "cpu":
+        keep_freed_memory()
+    executor: Executor = registry().create("executors", settings.executor.model_dump())
+    asked = [(each, seed) for seed in range(settings.seeds) for each in chosen]
+    rows: dict[int, Measured] = {}
+
+    def arrived(place: int, result: Result) -> None:
+        rows[place] = Measured(asked[place][0].name, asked[place][1], **result)
+        if on_trained is not None:
+            on_trained(len(rows), len(asked), rows[place])
+
+    with folder_lock(folder):
+        jobs = training_jobs(images, asked, settings.training.model_dump(mode="json"))
+        executor.run(jobs, folder / JOBS, arrived)
+        truth = Truth(tuple(rows[place] for place in range(len(asked))), _notes(settings, images, command))
+        write_truth(folder / TABLE, truth)
+    return truth
+
+
+def training_jobs(images: Images, asked: Sequence[tuple[Architecture, int]], training: dict[str, Any]) -> list[Job]:
+    """Return a job for each architecture and seed that trains it on all the images and tests it."""
+    problem = images.problem
+    tensors = tensors_of(problem.spec, train=problem.train, validation=problem.validation, test=images.test)
+    shared = {
+        "job": "train",
+        "space": images.space_spec,
+        "training": training,
+        "data": problem.spec.to_dict(),
+        "device": str(images.device),
+    }
+    return [
+        Job(
+            f"{HERE}:train",
+            {**shared, "genome": list(architecture.genome), "seed": seed},
+            tensors,
+            f"{architecture.name}, seed {seed}",
+        )
+        for architecture, seed in asked
+    ]
+
+
+def _notes(settings: TruthSettings, images: Images, command: str) -> dict[str, str]:
+    problem = images.problem
+    return {
+        "command": command,
+        "space": settings.space.name,
+        "data": f"{problem.spec.name}, {len(problem.train)} training, {len(problem.validation)} validation and "
+        f"{len(images.test)} test images",
+        "training": ", ".join(f"{key} {value}" for key, value in settings.training.model_dump(mode="json").items()),
+        "device": str(images.device),
+        "versions": f"python {platform.python_version()}, torch {torch.__version__}",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
