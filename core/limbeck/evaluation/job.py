@@ -41,7 +41,7 @@ def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     spec = DataSpec.from_dict(config["spec"], _under(PREPROCESSING, tensors))
     device = torch.device(config["device"])
     network = build_network(recipe.network, spec, device)
-    train = _training_data(recipe, spec, tensors, device)
+    train = training_data(recipe, spec, tensors, device)
     test = RealData(tensors["test_images"], tensors["test_labels"], spec, device=device)
     dtype = getattr(torch, config["precision"])
     curve: dict[int, float] = {}
@@ -55,7 +55,7 @@ def train_and_test(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
             network,
             start=[config["seed"]],
             data=train,
-            labels=_projector(recipe, spec, config, tensors, train),
+            labels=label_projector(recipe, spec, config, tensors, train),
             lr=recipe.lr,
             loss=recipe.loss,
             temperature=recipe.temperature,
@@ -88,8 +88,15 @@ def network_builder(default: str, spec: DataSpec, device: torch.device) -> Calla
     return lambda name: build_network(name or default, spec, device)
 
 
-def _training_data(recipe: Recipe, spec: DataSpec, tensors: Mapping[str, Tensor], device: torch.device) -> Samples:
-    """Form the training images; pixels stay bytes until a batch is drawn, where the formation allows."""
+def training_data(recipe: Recipe, spec: DataSpec, tensors: Mapping[str, Tensor], device: torch.device) -> Samples:
+    """Form the training images; pixels stay bytes until a batch is drawn, where the formation allows.
+
+    Args:
+        recipe: says by which formation.
+        spec: of the data.
+        tensors: ``images``, ``labels``, ``group`` and the formation's own, as ``train_and_test`` takes them.
+        device: that trains.
+    """
     images, labels = tensors["images"], tensors["labels"].to(device)
     if images.dtype == torch.uint8 and recipe.formation == {"name": "identity"}:
         return RealData(images, labels, spec, device=device)
@@ -126,9 +133,18 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _projector(
+def label_projector(
     recipe: Recipe, spec: DataSpec, config: Mapping[str, Any], tensors: Mapping[str, Tensor], train: Samples
 ) -> LabelProjector:
+    """Return what labels the training images, ready to be asked.
+
+    Args:
+        recipe: says by which projector.
+        spec: of the data.
+        config: ``seed`` of what it draws, and ``label_kind``.
+        tensors: ``labels`` stored with the images, and the projector's own.
+        train: what ``training_data`` made of them.
+    """
     projector: LabelProjector = registry().create("label_projectors", recipe.labels)
     projector.load_state_dict(_under(PROJECTOR, tensors))
     device = train.labels.device
