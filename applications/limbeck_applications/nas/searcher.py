@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 
@@ -141,7 +141,13 @@ class Lab(Protocol):
 
 
 class Searcher(Component, ABC):
-    """A way to find a good architecture."""
+    """A way to find a good architecture.
+
+    Attributes:
+        continues: whether it asks for trained weights, which are then kept.
+    """
+
+    continues: ClassVar[bool] = False
 
     def check(self, space: SearchSpace, proxy: Proxy) -> None:
         """Refuse what cannot be searched, before anything is computed; nothing by default.

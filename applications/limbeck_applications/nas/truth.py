@@ -126,7 +126,8 @@ def _rows(path: Path, numbered: Sequence[tuple[int, str]]) -> tuple[Measured, ..
     if missing:
         raise DataError(
             f"{path} is no truth table: its first line has no column '{missing[0]}', but "
-            f"{', '.join(header[:6]) or 'nothing'}. Give the columns {','.join(COLUMNS)}; seed, validation and seconds may be left out."
+            f"{', '.join(header[:6]) or 'nothing'}. Give the columns {','.join(COLUMNS)}; seed, "
+            "validation and seconds may be left out."
         )
     rows, seen = [], set()
     for (number, _), cells in zip(numbered[1:], parsed[1:], strict=True):

@@ -46,10 +46,7 @@ class Images:
         Raises:
             UsageError: one does not fit, a sample of more than there are, or a space too large to go through.
         """
-        if sample is None:
-            found = list(self.space.all())
-        else:
-            found = self._sampled(sample)
+        found = list(self.space.all()) if sample is None else self._sampled(sample)
         for architecture in found:
             self.space.cost(architecture, self.problem.spec)
         return found

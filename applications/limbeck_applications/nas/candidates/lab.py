@@ -1,0 +1,163 @@
+"""Where a searcher works: scores come from disk where they are there, and every request is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from limbeck.errors import UsageError
+from limbeck.files import content_key
+from limbeck.networks import State
+from limbeck.seeding import generator
+from limbeck_applications.nas.candidates.job import write_weights
+from limbeck_applications.nas.candidates.scoring import Asked, Scorer
+from limbeck_applications.nas.cost import Cost
+from limbeck_applications.nas.problem import Problem
+from limbeck_applications.nas.proxy import Prepared, Proxy
+from limbeck_applications.nas.searcher import Child, Trial
+from limbeck_applications.nas.space import Architecture, Genome, SearchSpace
+from limbeck_applications.nas.study.rows import Scored
+
+
+class KeptLab:
+    """A ``searcher.Lab`` whose answers are kept.
+
+    Args:
+        scorer: of the proxy.
+        searcher: name of the searcher with its options, which what it keeps depends on.
+        evaluations: architectures that may be scored.
+        seed: of the search.
+        told: of each trial.
+        works: told of long work between trials.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        searcher: str,
+        evaluations: int,
+        seed: int,
+        told: Callable[[Trial], None] | None = None,
+        works: Callable[[int, int, str], None] | None = None,
+    ) -> None:
+        self.scorer, self.evaluations, self.seed, self.searcher = scorer, evaluations, seed, searcher
+        self.space: SearchSpace = scorer.images.space
+        self.problem: Problem = scorer.problem
+        self.proxy: Proxy = scorer.proxy
+        self.trials: list[Trial] = []
+        self._told, self._works = told, works
+        self._by_genome: dict[Genome, Trial] = {}
+        self._asked: dict[str, Asked] = {}
+
+    @property
+    def remaining(self) -> int:
+        """Architectures that may still be scored."""
+        return self.evaluations - len(self.trials)
+
+    @property
+    def prepared(self) -> Prepared:
+        """What the proxy made."""
+        return self.scorer.prepared
+
+    def generator(self, *owner: str) -> torch.Generator:
+        """Return a generator of this search for an owner."""
+        return generator(self.seed, "nas", "search", *owner)
+
+    def sample(self, generator: torch.Generator) -> Architecture:
+        """Draw an architecture that fits the images."""
+        return self.space.sample(generator, self.problem.spec)
+
+    def cost(self, architecture: Architecture) -> Cost:
+        """Return parameters and FLOPs, without an evaluation."""
+        return self.scorer.cost(architecture)
+
+    def score(self, architectures: Sequence[Architecture], **notes: Any) -> list[Trial]:
+        """Score architectures; those that this search has scored come from memory.
+
+        Raises:
+            UsageError: more new ones than remain.
+        """
+        new = {each.genome: each for each in architectures if each.genome not in self._by_genome}
+        self._allow(len(new))
+        asked = [Asked(each) for each in new.values()]
+        for trial in self._trials(asked, [notes] * len(asked)):
+            self._by_genome[trial.architecture.genome] = trial
+        return [self._by_genome[each.genome] for each in architectures]
+
+    def grow(self, children: Sequence[Child]) -> list[Trial]:
+        """Score architectures that begin with given weights.
+
+        Raises:
+            UsageError: more than remain, or a proxy that trains nothing.
+        """
+        if not self.proxy.trains:
+            raise UsageError(f"proxy '{self.proxy.name}' trains no networks, so none can begin with given weights.")
+        self._allow(len(children))
+        asked = [Asked(child.architecture, child.state) for child in children]
+        return self._trials(asked, [child.notes for child in children])
+
+    def state(self, trial: Trial) -> State:
+        """Return the trained weights of a trial.
+
+        Raises:
+            UsageError: the proxy trains nothing, or the trial came to nothing.
+        """
+        if trial.key not in self._asked:
+            raise UsageError(f"'{trial.architecture.name}' has no trained weights: {trial.failed or 'none were kept'}")
+        return self.scorer.state(self._asked[trial.key])
+
+    def keep(self, name: str, state: Mapping[str, Tensor]) -> None:
+        """Keep tensors of the searcher's own under a name."""
+        write_weights(self._own(name), dict(state))
+
+    def kept(self, name: str) -> dict[str, Tensor] | None:
+        """Return what was kept under a name by this search, or None where nothing is or it cannot be read."""
+        try:
+            return dict(load(self._own(name).read_bytes()))
+        except (OSError, SafetensorError):
+            return None
+
+    def tell(self, done: int, total: int, what: str) -> None:
+        """Say how far long work of the searcher's own has come."""
+        if self._works is not None:
+            self._works(done, total, what)
+
+    def _own(self, name: str) -> Path:
+        _ = self.scorer.prepared
+        which = content_key([self.searcher, self.seed, self.scorer.held, self.evaluations, name])
+        return self.scorer.folder / "searchers" / f"{which}.safetensors"
+
+    def _allow(self, number: int) -> None:
+        if number > self.remaining:
+            raise UsageError(
+                f"the searcher asked for {number} new architectures, but {self.remaining} of {self.evaluations} "
+                "evaluations remain."
+            )
+
+    def _trials(self, asked: Sequence[Asked], notes: Sequence[Mapping[str, Any]]) -> list[Trial]:
+        """Score, and number the trials in the order asked, whatever the order they finish in."""
+        first = len(self.trials)
+        scored = self.scorer.score(asked)
+        made = [
+            self._trial(first + place, each, found, own)
+            for place, (each, found, own) in enumerate(zip(asked, scored, notes, strict=True))
+        ]
+        self.trials += made
+        if self._told is not None:
+            for trial in made:
+                self._told(trial)
+        return made
+
+    def _trial(self, number: int, asked: Asked, scored: Scored, notes: Mapping[str, Any]) -> Trial:
+        key = "" if scored.failed or not self.proxy.trains else self.scorer.key_of(asked)
+        if key:
+            self._asked[key] = asked
+        value = float("-inf") if scored.value is None else scored.value
+        cost = self.scorer.cost(asked.architecture)
+        return Trial(number, asked.architecture, value, cost, scored.seconds, dict(notes), key, scored.failed)

@@ -1,0 +1,43 @@
+"""Who is told what while a ranking or a search goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from limbeck_applications.nas.study.rows import Found, Made, RankOutcome, Scored, SearchOutcome
+    from limbeck_applications.nas.truth import Measured
+
+
+class Audience:
+    """Told of everything that happens; what it does not override is nothing."""
+
+    def planned(self, outcome: RankOutcome | SearchOutcome) -> None:
+        """Called first, with what is there already."""
+
+    def prepares(self, proxy: str, seed: int) -> None:
+        """Called before a proxy makes what all architectures share."""
+
+    def prepared(self, proxy: str, seed: int, made: Made) -> None:
+        """Called when that is made."""
+
+    def scored(self, proxy: str, seed: int, name: str, scored: Scored, done: int, total: int) -> None:
+        """Called when a ranking has an architecture's score: the ``done``-th of ``total``."""
+
+    def searches(self, searcher: str, seed: int, total: int) -> None:
+        """Called before a search begins, which may make ``total`` evaluations."""
+
+    def found(self, searcher: str, seed: int, found: Found, done: int, total: int) -> None:
+        """Called for each trial of a search, those of an earlier start included."""
+
+    def works(self, done: int, total: int, what: str) -> None:
+        """Called in long work between evaluations."""
+
+    def retrained(self, searcher: str, seed: int, measured: Measured) -> None:
+        """Called when one of a search's best was trained on all the images."""
+
+    def failed(self, what: str, reason: str) -> None:
+        """Called when a proxy or a search came to nothing; the others go on."""
+
+    def tabled(self, outcome: RankOutcome | SearchOutcome) -> None:
+        """Called with what there is now and then, and at the end."""
