@@ -1,0 +1,181 @@
+"""Searching a space by several searchers; a search that was killed is run again and finds its answers on disk."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from limbeck.config import Spec
+from limbeck.errors import LimbeckError
+from limbeck.execution.device import keep_freed_memory
+from limbeck.execution.executors import Executor
+from limbeck.files import folder_lock
+from limbeck.plugins import registry
+from limbeck_applications.nas.candidates.job import STOPPED
+from limbeck_applications.nas.candidates.kept import Scores
+from limbeck_applications.nas.candidates.lab import KeptLab
+from limbeck_applications.nas.candidates.scoring import Scorer
+from limbeck_applications.nas.searcher import Searcher, Trial
+from limbeck_applications.nas.study.asked import SearchSettings
+from limbeck_applications.nas.study.audience import Audience
+from limbeck_applications.nas.study.images import Images, images_of
+from limbeck_applications.nas.study.kept import check_folder, save_outcome, title_of
+from limbeck_applications.nas.study.rank import PAGE_SECONDS
+from limbeck_applications.nas.study.rows import Found, Searched, SearchOutcome
+from limbeck_applications.nas.study.truth import JOBS, training_jobs
+from limbeck_applications.nas.truth import Measured, read_truth, shipped
+
+
+def search(
+    settings: SearchSettings,
+    folder: Path,
+    *,
+    data_root: Path | None = None,
+    download: bool = False,
+    cache: Path | None = None,
+    audience: Audience | None = None,
+    command: str = "",
+) -> SearchOutcome:
+    """Run every searcher from every seed, as far as ``folder`` does not hold the scores that they ask for.
+
+    Searches share the proxy's images and their scores: what one of them has scored costs the next no time, though it
+    counts among its evaluations.
+
+    Args:
+        settings: what to search, by what.
+        folder: keeps scores, weights and what the proxy makes.
+        data_root: where data sets lie.
+        download: whether missing data may be fetched.
+        cache: for what does not depend on this study alone; ``folder/cache`` when None.
+        audience: who is told.
+        command: what was typed.
+
+    Raises:
+        UsageError: an unknown name, a space or proxy that a searcher cannot work with.
+        DataError: images that are not there or too few.
+    """
+    check_folder(folder, settings)
+    told = audience or Audience()
+    images = images_of(settings, data_root=data_root, download=download, cache=cache or folder / "cache")
+    searchers = [
+        (title_of("nas_searchers", spec), _searcher(spec, settings, images), seed)
+        for seed in range(settings.seeds)
+        for spec in settings.searchers
+    ]
+    path = shipped(settings.space.name, settings.data)
+    if images.device.type == "cpu":
+        keep_freed_memory()
+    executor: Executor = registry().create("executors", settings.executor.model_dump())
+    proxy = settings.proxy.model_dump(mode="json")
+    with folder_lock(folder):
+        weights = any(searcher.continues for _, searcher, _ in searchers)
+        scorer = Scorer(images, proxy, folder, Scores(folder), executor, weights=weights)
+        outcome = SearchOutcome(
+            settings,
+            title_of("nas_proxies", settings.proxy),
+            None,
+            [Searched(title, seed, []) for title, _, seed in searchers],
+            None if path is None else read_truth(path),
+            "" if path is None else path.name,
+            command,
+        )
+        work = _Searches(outcome, folder, told, images, scorer, executor)
+        return work.run([searcher for _, searcher, _ in searchers])
+
+
+def _searcher(spec: Spec, settings: SearchSettings, images: Images) -> Searcher:
+    searcher: Searcher = registry().create("nas_searchers", spec.model_dump(mode="json"))
+    searcher.check(images.space, registry().create("nas_proxies", settings.proxy.model_dump(mode="json")))
+    return searcher
+
+
+class _Searches:
+    def __init__(
+        self,
+        outcome: SearchOutcome,
+        folder: Path,
+        told: Audience,
+        images: Images,
+        scorer: Scorer,
+        executor: Executor,
+    ) -> None:
+        self.outcome, self.folder, self.told = outcome, folder, told
+        self.images, self.scorer, self.executor = images, scorer, executor
+        self._shown = time.monotonic()
+
+    def run(self, searchers: list[Searcher]) -> SearchOutcome:
+        """Prepare the proxy, search by each searcher in turn, and train the best on all the images."""
+        save_outcome(self.folder, self.outcome)
+        self.told.planned(self.outcome)
+        self.told.prepares(self.outcome.proxy, 0)
+        self.outcome = replace(self.outcome, made=self.scorer.made)
+        self.told.prepared(self.outcome.proxy, 0, self.scorer.made)
+        for place, searcher in enumerate(searchers):
+            try:
+                self._search(place, searcher)
+                self._retrain(place)
+            except LimbeckError as error:
+                if error.exit_code == STOPPED:
+                    raise
+                self._put(place, failed=str(error))
+                own = self.outcome.searches[place]
+                self.told.failed(f"{own.searcher}, seed {own.seed}", str(error))
+        self._table()
+        return self.outcome
+
+    def _search(self, place: int, searcher: Searcher) -> None:
+        own, settings = self.outcome.searches[place], self.outcome.settings
+        self.told.searches(own.searcher, own.seed, settings.evaluations)
+        found: list[Found] = []
+
+        def told(trial: Trial) -> None:
+            found.append(_found(trial))
+            self._put(place, found=list(found), seconds=sum(each.seconds for each in found))
+            self.told.found(own.searcher, own.seed, found[-1], len(found), settings.evaluations)
+            if time.monotonic() - self._shown > PAGE_SECONDS:
+                self._table()
+
+        lab = KeptLab(self.scorer, own.searcher, settings.evaluations, own.seed, told, self.told.works)
+        searcher.search(lab)
+        self._put(place, finished=True)
+
+    def _retrain(self, place: int) -> None:
+        """Train the best architectures of a search on all the images; it is done once for each, whoever finds it."""
+        own, settings = self.outcome.searches[place], self.outcome.settings
+        scored = sorted((each for each in own.found if each.value is not None), key=lambda each: -(each.value or 0.0))
+        best = list({each.architecture.name: each.architecture for each in scored}.values())[: settings.retrain]
+        jobs = training_jobs(
+            self.images, [(each, own.seed) for each in best], settings.training.model_dump(mode="json")
+        )
+        rows: dict[int, Measured] = {}
+
+        def arrived(number: int, result: dict[str, Any]) -> None:
+            rows[number] = Measured(best[number].name, own.seed, **result)
+            self.told.retrained(own.searcher, own.seed, rows[number])
+
+        self.executor.run(jobs, self.folder / JOBS, arrived)
+        self._put(place, retrained=[rows[number] for number in range(len(best))])
+
+    def _put(self, place: int, **changes: object) -> None:
+        self.outcome.searches[place] = replace(self.outcome.searches[place], **changes)  # type: ignore[arg-type]
+
+    def _table(self) -> None:
+        save_outcome(self.folder, self.outcome)
+        self.told.tabled(self.outcome)
+        self._shown = time.monotonic()
+
+
+def _found(trial: Trial) -> Found:
+    value = trial.value if abs(trial.value) < float("inf") else None
+    return Found(
+        trial.number,
+        trial.architecture,
+        value,
+        trial.cost.parameters,
+        trial.cost.flops,
+        trial.seconds,
+        dict(trial.notes),
+        trial.failed,
+    )
