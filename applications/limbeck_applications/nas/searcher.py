@@ -68,7 +68,11 @@ class Lab(Protocol):
     problem: Problem
     proxy: Proxy
     evaluations: int
-    trials: Sequence[Trial]
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """What was scored so far in this search, in order."""
+        ...
 
     @property
     def remaining(self) -> int:

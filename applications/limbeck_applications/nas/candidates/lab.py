@@ -50,15 +50,20 @@ class KeptLab:
         self.space: SearchSpace = scorer.images.space
         self.problem: Problem = scorer.problem
         self.proxy: Proxy = scorer.proxy
-        self.trials: list[Trial] = []
+        self._trials: list[Trial] = []
         self._told, self._works = told, works
         self._by_genome: dict[Genome, Trial] = {}
         self._asked: dict[str, Asked] = {}
 
     @property
+    def trials(self) -> list[Trial]:
+        """What was scored so far in this search, in order."""
+        return self._trials
+
+    @property
     def remaining(self) -> int:
         """Architectures that may still be scored."""
-        return self.evaluations - len(self.trials)
+        return self.evaluations - len(self._trials)
 
     @property
     def prepared(self) -> Prepared:
@@ -86,7 +91,7 @@ class KeptLab:
         new = {each.genome: each for each in architectures if each.genome not in self._by_genome}
         self._allow(len(new))
         asked = [Asked(each) for each in new.values()]
-        for trial in self._trials(asked, [notes] * len(asked)):
+        for trial in self._score(asked, [notes] * len(asked)):
             self._by_genome[trial.architecture.genome] = trial
         return [self._by_genome[each.genome] for each in architectures]
 
@@ -100,7 +105,7 @@ class KeptLab:
             raise UsageError(f"proxy '{self.proxy.name}' trains no networks, so none can begin with given weights.")
         self._allow(len(children))
         asked = [Asked(child.architecture, child.state) for child in children]
-        return self._trials(asked, [child.notes for child in children])
+        return self._score(asked, [child.notes for child in children])
 
     def state(self, trial: Trial) -> State:
         """Return the trained weights of a trial.
@@ -140,15 +145,15 @@ class KeptLab:
                 "evaluations remain."
             )
 
-    def _trials(self, asked: Sequence[Asked], notes: Sequence[Mapping[str, Any]]) -> list[Trial]:
+    def _score(self, asked: Sequence[Asked], notes: Sequence[Mapping[str, Any]]) -> list[Trial]:
         """Score, and number the trials in the order asked, whatever the order they finish in."""
-        first = len(self.trials)
+        first = len(self._trials)
         scored = self.scorer.score(asked)
         made = [
             self._trial(first + place, each, found, own)
             for place, (each, found, own) in enumerate(zip(asked, scored, notes, strict=True))
         ]
-        self.trials += made
+        self._trials += made
         if self._told is not None:
             for trial in made:
                 self._told(trial)
