@@ -118,7 +118,8 @@ class Chains(SearchSpace):
 
     def norm(self, genome: Genome) -> str:
         """Return "none" or "batch"."""
-        return self.options.norms[genome[0]]
+        norm: str = self.options.norms[genome[0]]
+        return norm
 
     def from_stages(self, stages: Sequence[Sequence[Layer]], norm: str) -> Architecture:
         """Return the architecture of these stages.
