@@ -1,18 +1,19 @@
 """Net2Net: a trained network made wider or deeper without changing what it computes.
 
-Paper: Chen, Goodfellow, Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer" (arXiv:1511.05641), sections 2.3
-(Net2WiderNet, Algorithm 1) and 2.4 (Net2DeeperNet); as used by Cai et al., "Efficient Architecture Search by Network
-Transformation" (arXiv:1707.04873), section 3. Public code of the latter: han-cai/EAS (MIT). Written from the papers.
+Paper: Chen, Goodfellow, Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer" (arXiv:1511.05641), sections
+2.3 (Net2WiderNet, Algorithm 1) and 2.4 (Net2DeeperNet); as used by Cai et al., "Efficient Architecture Search by
+Network Transformation" (arXiv:1707.04873), section 3. Public code of the latter: han-cai/EAS (MIT). Written from the
+papers.
 
 What is the same: new units copy units taken by lot, and each copy passes on its share of what the original did; a new
-layer is an identity kernel, and its batch norm gets the mean and deviation of what flows into it; noise, where it is asked
-for, is relative to the deviation of the weights it is added to, in the copies' own weights or the new kernel.
+layer is an identity kernel, and its batch norm gets the mean and deviation of what flows into it; noise, where it is
+asked for, is relative to the deviation of the weights, and is put on the copies or on the new kernel.
 
-What differs: batch norm's statistics are measured in train mode, so that on the images they were measured on the deepened
-network computes the same in train mode as well; without images they are 0 and 1, and it computes the same in eval mode
-only. Widening keeps what is computed in both modes. What would change it is refused with the reason: sigmoid and leaky
-ReLU cannot be applied twice, norms that divide by a statistic of each image have no identity, and group and layer norm
-mix the units of a layer.
+What differs: batch norm's statistics are measured in train mode, so that on the images they were measured on the
+deepened network computes the same in train mode as well; without images they are 0 and 1, and it computes the same in
+eval mode only. Widening keeps what is computed in both modes. What would change it is refused with the reason: sigmoid
+and leaky ReLU cannot be applied twice, norms that divide by a statistic of each image have no identity, and group and
+layer norm mix the units of a layer.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ def wider(
     """Return weights of the network whose convolution ``place`` has ``width`` filters; all else is as it was.
 
     Args:
-        network: convolutions in a row, flattened into one linear layer. Widths are taken from ``state``, so that several
-            layers can be widened one after the other.
+        network: convolutions in a row, flattened into one linear layer. Widths are taken from ``state``, so that
+            several layers can be widened one after the other.
         state: its weights, of any floating-point type.
         place: which convolution, counted from 0.
         width: at least as many filters as there are.
@@ -72,7 +73,9 @@ def wider(
         raise _refused(network, "widened", f"layer {place} has {old} filters already, which is more than {width}")
     norm = modules[block.norm] if block.norm else None
     if isinstance(norm, nn.LayerNorm) or (isinstance(norm, nn.GroupNorm) and norm.num_groups < norm.num_channels):
-        raise _refused(network, "widened", f"{type(norm).__name__} mixes the units of a layer, and copies change the mix")
+        raise _refused(
+            network, "widened", f"{type(norm).__name__} mixes the units of a layer, and copies change the mix"
+        )
     copied = torch.cat([torch.arange(old), torch.randint(old, (width - old,), generator=chance)])
     grown = dict(state)
     for name in filter(None, (block.conv, block.norm)):
@@ -150,7 +153,8 @@ def _order(network: FunctionalNetwork) -> list[str]:
     children = dict(network.module.named_children())
     features, classifier = children.get("features"), children.get("classifier")
     if len(children) != 2 or not isinstance(features, nn.Sequential) or not isinstance(classifier, nn.Linear):
-        raise _no_chain(network, f"it is {type(network.module).__name__} of {', '.join(children) or 'nothing'}")
+        parts = ", ".join(f"'{name}', {type(child).__name__}" for name, child in children.items())
+        raise _no_chain(network, f"it is {type(network.module).__name__} of {parts or 'nothing'}")
     return [*(f"features.{name}" for name, _ in features.named_children()), "classifier"]
 
 
@@ -187,7 +191,9 @@ def _added(network: FunctionalNetwork, child: FunctionalNetwork, new: Block, bef
     conv, norm = modules[new.conv], modules[new.norm] if new.norm else None
     added = [name for name in (new.conv, new.norm, *new.rest[:1]) if name]
     if norm is not None and not isinstance(norm, nn.BatchNorm2d):
-        raise _refused(network, "deepened", f"{type(norm).__name__} divides by a statistic of each image, so it has no identity")
+        raise _refused(
+            network, "deepened", f"{type(norm).__name__} divides by a statistic of each image, so it has no identity"
+        )
     for owner, block in ((network.module, before), (child.module, new)):
         first = type(owner.get_submodule(block.rest[0])).__name__ if block.rest else "nothing"
         if first != "ReLU":
@@ -237,8 +243,8 @@ def _undone(name: str, norm: nn.Module, state: State, measured: tuple[Tensor, Te
 
 def _no_chain(network: FunctionalNetwork, what: str) -> UsageError:
     return UsageError(
-        f"network '{network.name}' cannot be grown: {what}; it must be convolutions, norms, activations and poolings in a "
-        "row ('features'), flattened into one linear layer ('classifier')."
+        f"network '{network.name}' cannot be grown: {what}; it must be convolutions, norms, activations and poolings "
+        "in a row ('features'), flattened into one linear layer ('classifier')."
     )
 
 

@@ -1,0 +1,248 @@
+"""EAS: networks widened and deepened without changing what they compute, so that each begins where its parent ended.
+
+Paper: Cai et al., "Efficient Architecture Search by Network Transformation" (arXiv:1707.04873), sections 3 and 4.1.
+Public code: han-cai/EAS (MIT). Written from the paper.
+
+What is the same: every network of an episode is grown from one base by some widening steps and then some deepening
+steps, with noise of 1e-2 and 1e-3; a reward is tan(accuracy pi / 2) minus a moving average that takes 0.95 of the
+episode's mean, as the public code has it; the base is then replaced by the best network found, which the paper does
+once and this does every few episodes. What differs: a few steps instead of nine, since a search has tens of networks
+instead of hundreds; an architecture that was scored already is drawn again, the last times by lot; and the accuracy is
+a proxy's. A grown network has been trained once for each network on its way from the start: ``trainings`` of the notes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from limbeck.errors import UsageError
+from limbeck.networks import FunctionalNetwork, State
+from limbeck.options import Options as OptionsBase
+from limbeck_applications.nas.candidates.job import network_of
+from limbeck_applications.nas.proxies.trained import TrainedProxy
+from limbeck_applications.nas.proxy import Proxy
+from limbeck_applications.nas.searcher import Child, Lab, Searcher, Trial
+from limbeck_applications.nas.searchers.controllers import Action, Bandit, Chance, Controller, Decision
+from limbeck_applications.nas.searchers.net2net import deeper, wider
+from limbeck_applications.nas.searchers.policy import Policy
+from limbeck_applications.nas.space import Architecture, Genome, SearchSpace
+from limbeck_applications.nas.spaces.chains import Chains, Stages
+
+CONTROLLERS: dict[str, type[Controller]] = {"policy": Policy, "bandit": Bandit, "random": Chance}
+
+TRIES, LOTS = 10, 50
+"""Draws of the controller, and then by lot, after which a base counts as having no new networks."""
+
+MEASURED = 256
+"""Images on which a new batch norm is measured."""
+
+NEAREST = 0.999
+"""Accuracy above which the reward, which is infinite at 1, grows no further."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """What a controller decided for one network, and where it led."""
+
+    decisions: list[Decision]
+    architecture: Architecture
+    by_lot: bool
+
+
+class Eas(Searcher):
+    """Grows networks from the smallest, as a controller decides that learns which changes pay."""
+
+    class Options(OptionsBase):
+        """What is grown, how far in an episode, and who decides."""
+
+        controller: Literal["policy", "bandit", "random"] = Field("policy", description="who decides on changes")
+        start: str | None = Field(None, description="network to grow; the smallest of the better norm when null")
+        networks: int = Field(4, ge=1, description="networks of an episode, grown from one base")
+        widen: int = Field(2, ge=0, description="widening steps of each network of an episode")
+        deepen: int = Field(1, ge=0, description="deepening steps of each network of an episode")
+        rebase: int = Field(2, ge=0, description="episodes after which the best network becomes the base; 0: never")
+        lr: float = Field(0.01, gt=0, description="learning rate of the policy's Adam")
+        entropy: float = Field(1e-5, ge=0, description="weight of the policy's entropy")
+        decay: float = Field(0.95, gt=0, le=1, description="share of an episode's mean in the moving average")
+        wider_noise: float = Field(1e-2, ge=0, description="noise on copied units, relative to the weights' deviation")
+        deeper_noise: float = Field(1e-3, ge=0, description="noise on new layers, relative to the weights' deviation")
+
+    def check(self, space: SearchSpace, proxy: Proxy) -> None:
+        """Refuse a space whose networks cannot be grown, a proxy that trains none, and steps that change nothing.
+
+        Raises:
+            UsageError: says which it must be.
+        """
+        if not isinstance(space, Chains):
+            raise UsageError(
+                f"searcher 'eas' grows networks of the space 'chains', not of '{space.name}': --space chains."
+            )
+        if not proxy.trains:
+            raise UsageError(
+                f"searcher 'eas' lets networks begin with the weights of others, but proxy '{proxy.name}' trains none: "
+                "give one that does, such as --proxy distilled."
+            )
+        if not self.options.widen and not self.options.deepen:
+            raise UsageError("searcher 'eas' has 0 widening and 0 deepening steps: give 'widen' or 'deepen' 1 or more.")
+        if self.options.start is not None:
+            space.find(self.options.start)
+
+    def search(self, lab: Lab) -> None:
+        """Grow networks until no evaluation is left, or nothing new can be grown."""
+        Search(lab, self.options).run()
+
+
+class Search:
+    """One search.
+
+    Args:
+        lab: where it works.
+        options: of the searcher.
+    """
+
+    def __init__(self, lab: Lab, options: Eas.Options) -> None:
+        assert isinstance(lab.space, Chains)
+        self.lab, self.space, self.options = lab, lab.space, options
+        self.chance = lab.generator("eas", "weights")
+        kind, chance = CONTROLLERS[options.controller], lab.generator("eas", "controller")
+        self.controller = kind(self.space, chance, options.lr, options.entropy)
+        self.lot = Chance(self.space, lab.generator("eas", "lot"), options.lr, options.entropy)
+        self.seen: set[Genome] = set()
+        self.spent: set[int] = set()
+        self.average = 0.0
+        self.images = _images(lab)
+
+    def run(self) -> None:
+        """Score the start, then episode after episode."""
+        starts = self._starts()[: self.lab.remaining]
+        trials = self.lab.score(starts, action="start", episode=0, trainings=1)
+        self.seen |= {each.genome for each in starts}
+        base, episode = self._best(trials), 1
+        if base is None:
+            raise UsageError(f"searcher 'eas' has no network to grow: {trials[0].failed or 'no weights were kept'}")
+        while base is not None and self.lab.remaining:
+            paths = self._paths(base, min(self.options.networks, self.lab.remaining))
+            if not paths:
+                self.spent.add(base.number)
+                base = self._best(self.lab.trials)
+                continue
+            self._learn(paths, self.lab.grow([self._child(base, path, episode) for path in paths]))
+            if self.options.rebase and episode % self.options.rebase == 0:
+                base = self._best(self.lab.trials)
+            episode += 1
+
+    def _starts(self) -> list[Architecture]:
+        if self.options.start is not None:
+            return [self.space.find(self.options.start)]
+        small = self.space.stages(self.space.first().genome)
+        return [self.space.from_stages(small, norm) for norm in self.space.options.norms]
+
+    def _best(self, trials: Sequence[Trial]) -> Trial | None:
+        """Return the best trial that has weights and may still have new networks."""
+        left = [trial for trial in trials if trial.key and not trial.failed and trial.number not in self.spent]
+        return max(left, key=lambda trial: (trial.value, -trial.number), default=None)
+
+    def _paths(self, base: Trial, number: int) -> list[Path]:
+        """Draw ways to architectures that were never scored, one for each network of an episode."""
+        found: list[Path] = []
+        for _ in range(number):
+            for attempt in range(TRIES + LOTS):
+                path = self._path(base, by_lot=attempt >= TRIES)
+                if path.architecture.genome not in self.seen:
+                    self.seen.add(path.architecture.genome)
+                    found.append(path)
+                    break
+        return found
+
+    def _path(self, base: Trial, *, by_lot: bool) -> Path:
+        who: Controller = self.lot if by_lot else self.controller
+        stages, decisions = self.space.stages(base.architecture.genome), list[Decision]()
+        for step in range(self.options.widen + self.options.deepen):
+            wide = step < self.options.widen
+            if not (who.growing(stages) if wide else who.open(stages)):
+                continue
+            decisions.append(Decision(stages, who.widen(stages) if wide else who.deepen(stages)))
+            stages = changed(self.space, stages, decisions[-1].action)
+        norm = self.space.norm(base.architecture.genome)
+        return Path(decisions, self.space.from_stages(stages, norm), by_lot)
+
+    def _child(self, base: Trial, path: Path, episode: int) -> Child:
+        """Take the base's weights along a path."""
+        state, norm = self.lab.state(base), self.space.norm(base.architecture.genome)
+        for decision in path.decisions:
+            state = self._changed(decision, norm, state)
+        notes = {
+            "action": ", ".join(filter(None, (_words(decision.action) for decision in path.decisions))),
+            "parent": base.architecture.name,
+            "parent_number": base.number,
+            "episode": episode,
+            "by_lot": path.by_lot,
+            "trainings": int(base.notes.get("trainings", 1)) + 1,
+        }
+        return Child(path.architecture, state, notes)
+
+    def _changed(self, decision: Decision, norm: str, state: State) -> State:
+        """Return the weights after one decision, which compute what they did but for the noise."""
+        stages, action = decision.stages, decision.action
+        network, larger = self._network(stages, norm), changed(self.space, stages, action)
+        if action.deepen is not None:
+            stage, layer, _ = action.deepen
+            place, child = sum(map(len, stages[:stage])) + layer, self._network(larger, norm)
+            return deeper(network, state, child, place, self.chance, self.options.deeper_noise, self.images)
+        widths = [width for layers in larger for width, _ in layers]
+        for place in action.widen:
+            state = wider(network, state, place, widths[place], self.chance, self.options.wider_noise)
+        return state
+
+    def _network(self, stages: Stages, norm: str) -> FunctionalNetwork:
+        architecture = self.space.from_stages(stages, norm)
+        return network_of(self.space, architecture, self.lab.problem.spec, torch.device("cpu"))
+
+    def _learn(self, paths: Sequence[Path], trials: Sequence[Trial]) -> None:
+        """Tell the controller what came of its own decisions."""
+        rewards = [reward(trial.value) for trial in trials]
+        self.average += self.options.decay * (sum(rewards) / len(rewards) - self.average)
+        own = [(path, value - self.average) for path, value in zip(paths, rewards, strict=True) if not path.by_lot]
+        if own:
+            self.controller.learn([path.decisions for path, _ in own], [value for _, value in own])
+
+
+def changed(space: Chains, stages: Stages, action: Action) -> Stages:
+    """Return the stages after an action: the next widths, or a layer as wide as the one before it."""
+    widths = space.options.widths
+    larger, place = [list(layers) for layers in stages], 0
+    for layers in larger:
+        for at, (width, kernel) in enumerate(layers):
+            if place in action.widen:
+                layers[at] = (widths[widths.index(width) + 1], kernel)
+            place += 1
+    if action.deepen is not None:
+        stage, layer, kernel = action.deepen
+        larger[stage].insert(layer + 1, (larger[stage][layer][0], space.options.kernels[kernel]))
+    return larger
+
+
+def reward(accuracy: float) -> float:
+    """Return tan(accuracy pi / 2), which tells good networks further apart than bad ones; 0 for what failed."""
+    return math.tan(min(max(accuracy, 0.0), NEAREST) * math.pi / 2)
+
+
+def _images(lab: Lab) -> Tensor:
+    """Return some images that networks are trained on, normalised [n, ch, h, w], to measure batch norms on."""
+    cpu = torch.device("cpu")
+    data = lab.proxy.lesson(lab.prepared, cpu).data if isinstance(lab.proxy, TrainedProxy) else lab.problem.train
+    index = torch.randperm(len(data), generator=lab.generator("eas", "images"))[:MEASURED]
+    return data.take(index.to(data.labels.device)).cpu()
+
+
+def _words(action: Action) -> str:
+    if action.deepen is not None:
+        return f"layer after {action.deepen[1] + 1} of stage {action.deepen[0] + 1}"
+    return f"wider {' '.join(str(place + 1) for place in action.widen)}" if action.widen else ""
