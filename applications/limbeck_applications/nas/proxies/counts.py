@@ -1,0 +1,56 @@
+"""Size as a proxy: the number of trainable numbers, and the operations of a forward pass.
+
+Paper: White et al., "A Deeper Look at Zero-Cost Proxies for Lightweight NAS" (ICLR blog track 2022) and Abdelfattah et
+al. (arXiv:2101.08134) find that on common benchmarks few proxies rank better than these two; so they are the ones to
+beat. Written from the definitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from limbeck_applications.nas.proxies.untrained import Untrained, fresh
+from limbeck_applications.nas.proxy import Candidate, Material, Score
+
+
+class Parameters(Untrained):
+    """The number of trainable numbers."""
+
+    def value(self, candidate: Candidate, material: Material) -> float:
+        """Return how many numbers training would change.
+
+        Args:
+            candidate: the architecture.
+            material: not used.
+        """
+        return float(candidate.network.num_parameters)
+
+
+class Flops(Untrained):
+    """The operations of one image's forward pass."""
+
+    def score(self, candidates: Sequence[Candidate], material: Material) -> list[Score]:
+        """Count one architecture after the other.
+
+        Args:
+            candidates: the architectures.
+            material: says how large images are.
+        """
+        with FlopCounterMode(display=False):
+            torch.zeros(())  # the first use in a process imports for seconds, which no architecture is to blame for
+        return super().score(candidates, material)
+
+    def value(self, candidate: Candidate, material: Material) -> float:
+        """Return floating-point operations in convolutions and linear layers, two for a multiplication and addition.
+
+        Args:
+            candidate: the architecture.
+            material: says how large images are.
+        """
+        image = torch.zeros(1, *material.spec.shape, device=candidate.network.device, dtype=torch.float64)
+        with FlopCounterMode(display=False) as counted, torch.no_grad():
+            candidate.network(fresh(candidate), image, train=False)
+        return float(counted.get_total_flops())
