@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from limbeck.cli.studies import leave_out, stoppable
 
 if TYPE_CHECKING:
     from limbeck_applications.continual.study.asked import StudySettings
@@ -139,7 +138,10 @@ def run(
     settings = kept_settings(resume, out, flags) if resume is not None else asked_settings(flags)
     folder = resume or out or Path("runs") / f"continual-{settings.benchmark.name}"
     command = load_outcome(folder).command if resume is not None else typed(click.get_current_context(), folder)
-    with stoppable(folder) as pressed, StudyScreen(folder, tensorboard, pressed) as screen:
+    with (
+        stoppable(f"limbeck continual run --resume {folder}") as pressed,
+        StudyScreen(folder, tensorboard, pressed) as screen,
+    ):
         outcome = run_study(
             settings,
             folder,
@@ -186,10 +188,11 @@ def asked_settings(flags: dict[str, Any]) -> StudySettings:
     Raises:
         UsageError: unknown options, or values that they do not take.
     """
+    from limbeck.cli.written import component, components
     from limbeck.config import assignments, merge
     from limbeck.options import parse
     from limbeck_applications.continual.study.asked import StudySettings
-    from limbeck_applications.continual.written import component, components, memory
+    from limbeck_applications.continual.written import memory
 
     asked: dict[str, Any] = {}
     for flag, path in SETTINGS.items():
@@ -215,60 +218,13 @@ def _of_protocol(name: str | None, benchmark: str) -> dict[str, Any]:
     return preset(name, benchmark)
 
 
-@contextlib.contextmanager
-def stoppable(folder: Path) -> Iterator[list[int]]:
-    """Turn Ctrl-C into one line that says how to go on, and give a list that holds something once it was pressed.
-
-    A library that is being imported may swallow the interrupt and then fail by what is missing of it, so whatever ends
-    the work afterwards is taken for the interrupt.
-
-    Raises:
-        Interrupted: the user stopped what was within.
-    """
-    from limbeck.distillation.run import Interrupted
-
-    pressed: list[int] = []
-
-    def stop(number: int, frame: Any) -> None:
-        pressed.append(number)
-        raise KeyboardInterrupt
-
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, stop)
-    try:
-        yield pressed
-    except Exception as error:
-        if not pressed and not isinstance(error, Interrupted):
-            raise
-        raise _stopped(folder) from None
-    except KeyboardInterrupt:
-        raise _stopped(folder) from None
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _stopped(folder: Path) -> Exception:
-    from limbeck.distillation.run import Interrupted
-
-    return Interrupted(
-        f"stopped; what was measured is kept. Continue: type the same command again, or limbeck continual run "
-        f"--resume {folder}."
-    )
-
-
 def kept_settings(folder: Path, out: Path | None, flags: dict[str, Any]) -> StudySettings:
     """Return the settings that the study in a folder began with.
 
     Raises:
         UsageError: others were typed beside it, or there is no study.
     """
-    from limbeck.errors import UsageError
     from limbeck_applications.continual.study.kept import load_settings
 
-    names = {"memories": "memory", "pairs": "set"}
-    given = ["--out"] if out is not None else []
-    given += [f"--{names.get(flag, flag).replace('_', '-')}" for flag, value in flags.items() if value]
-    if given:
-        raise UsageError(f"--resume goes on with the settings of {folder}: leave out {given[0]}.")
+    leave_out(folder, out, flags, {"memories": "memory", "pairs": "set"})
     return load_settings(folder)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console
-from rich.progress import TaskID
 
 from limbeck.cli.compare_screen import fitted
-from limbeck.cli.screen import PLAIN_SECONDS, bars, duration, plural
+from limbeck.cli.follower import Follower
+from limbeck.cli.screen import duration, plural
 from limbeck.errors import UsageError
 from limbeck.files import format_bytes
 from limbeck_applications.continual.matrix import Spread
@@ -35,7 +33,7 @@ MOST_NAMES = 6
 """Strategies that a title names."""
 
 
-class StudyScreen(Audience):
+class StudyScreen(Follower, Audience):
     """Progress of one study; use as a context manager.
 
     Args:
@@ -59,25 +57,13 @@ class StudyScreen(Audience):
         self.folder, self.tensorboard, self.pressed = folder, tensorboard, pressed
         if tensorboard is not None:
             _make(tensorboard)
-        self.console = console or Console(highlight=False, markup=False, soft_wrap=True)
-        self._bars = bars(self.console)
-        self._bar: TaskID | None = None
+        super().__init__(console)
         self._known: dict[Cell, dict[int, Row]] = {}
         self._experiences = self._pieces = self._made = self._rows = self._measured = 0
-        self._spoken = time.monotonic()
         if tensorboard is not None:
             from limbeck_applications.continual.tensorboard import require
 
             require()
-
-    def __enter__(self) -> StudyScreen:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
 
     def planned(self, made: Plan, cells: Mapping[Cell, int]) -> None:
         """Say what is about to happen, where it goes, how much may be kept, and how much there is to do."""
@@ -98,26 +84,26 @@ class StudyScreen(Audience):
     def distils(self, memory: str, order: int, experience: int) -> None:
         """Count a piece that is missing."""
         self._pieces += 1
-        self._follow("distilling", self._pieces, 0, f"0/{self._pieces} pieces")
+        self.follow("distilling", self._pieces, 0, f"0/{self._pieces} pieces")
 
     def distilled(self, memory: str, order: int, experience: int, seconds: float) -> None:
         """Move the bar; where there is none, say a line now and then."""
         self._made += 1
-        self._follow("distilling", self._pieces, self._made, f"{self._made}/{self._pieces} pieces")
+        self.follow("distilling", self._pieces, self._made, f"{self._made}/{self._pieces} pieces")
         what = f"{memory}, order {order}, experience {experience + 1}: {duration(seconds)}"
-        self._say(f"distilled {self._made} of {self._pieces} ({what})", last=self._made == self._pieces)
+        self.say(f"distilled {self._made} of {self._pieces} ({what})", last=self._made == self._pieces)
 
     def begins(self, cells: Sequence[Cell]) -> None:
         """Take the bar of the memories away."""
-        self._drop()
+        self.drop()
         if cells:
-            self._follow("learning", self._rows, 0, plural(len(cells), "cell"))
+            self.follow("learning", self._rows, 0, plural(len(cells), "cell"))
 
     def row(self, cell: Cell, position: int, row: Row) -> None:
         """Move the bar, and say a cell that is finished."""
         self._known.setdefault(cell, {})[position] = row
         self._measured += 1
-        self._follow("learning", self._rows, self._measured, f"{cell.title}: experience {position + 1}")
+        self.follow("learning", self._rows, self._measured, f"{cell.title}: experience {position + 1}")
         known = self._known[cell]
         if len(known) == self._experiences:
             self.console.print(told(Learned(cell, tuple(known[t] for t in sorted(known)))))
@@ -142,8 +128,7 @@ class StudyScreen(Audience):
 
     def done(self, outcome: Outcome, seconds: float) -> None:
         """Show the table, and where everything lies."""
-        self._drop()
-        self._bars.stop()
+        self.close()
         results = Results.of(outcome)
         if results.lines:
             self.console.print()
@@ -155,23 +140,6 @@ class StudyScreen(Audience):
         for cell, reason in outcome.failures.items():
             self.console.print(f"missing: {cell.title}: {reason}")
         self.console.print(f"done in {duration(seconds)}; open {self.folder}/report.html to see everything")
-
-    def _follow(self, what: str, total: int, done: int, news: str) -> None:
-        if self._bar is None:
-            self._bar = self._bars.add_task(what, total=total, news=news)
-        self._bars.update(self._bar, total=total, completed=done, news=news)
-
-    def _drop(self) -> None:
-        if self._bar is not None:
-            self._bars.remove_task(self._bar)
-            self._bar = None
-
-    def _say(self, text: str, *, last: bool) -> None:
-        """Write a line where there are no bars: the last one always, others now and then."""
-        is_due = last or time.monotonic() - self._spoken >= PLAIN_SECONDS
-        if is_due and not self.console.is_terminal:
-            self._spoken = time.monotonic()
-            self.console.print(text)
 
 
 def told(learned: Learned) -> str:

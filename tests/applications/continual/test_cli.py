@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from limbeck.distillation.run import Interrupted
 from limbeck_applications.continual.bridge.library import avalanche
-from limbeck_applications.continual.cli import stoppable
 from limbeck_applications.continual.screen import StudyScreen
 from limbeck_applications.continual.study.audience import Audience
 from limbeck_applications.continual.study.kept import load_outcome
@@ -168,21 +163,6 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(refused, monkeypatch):
     monkeypatch.setattr("limbeck_applications.continual.screen.StudyScreen.begins", interrupt)
     status, err = refused(*TINY, *DM, "--out", "it")
     assert status == 130 and "type the same command again, or limbeck continual run --resume it." in err
-
-
-def test_an_interrupt_that_a_library_swallows_still_ends_the_study(tmp_path):
-    with pytest.raises(Interrupted, match="type the same command again"), stoppable(tmp_path) as pressed:
-        with contextlib.suppress(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(1)
-        assert pressed
-        raise AttributeError("module half imported")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_what_else_goes_wrong_is_told_as_it_is(tmp_path):
-    with pytest.raises(AttributeError), stoppable(tmp_path):
-        raise AttributeError
 
 
 def test_a_cell_that_an_interrupt_broke_is_not_told_as_failed(tmp_path):
