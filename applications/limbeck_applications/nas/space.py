@@ -15,6 +15,7 @@ from limbeck.component import Component
 from limbeck.data import DataSpec
 from limbeck.errors import UsageError
 from limbeck_applications.nas.cost import Cost, measured
+from limbeck_applications.nas.drawing import SHOWN, Drawing, column, layers
 
 Genome = tuple[int, ...]
 """For each gene of a space the position of the value chosen."""
@@ -100,6 +101,12 @@ class SearchSpace(Component, ABC):
             if architecture.name == name:
                 return architecture
         raise UsageError(f"'{name}' is no architecture of {self.name}; one is named like '{self.first().name}'.")
+
+    def drawing(self, architecture: Architecture) -> list[Drawing]:
+        """Return what pages draw of an architecture: its layers one below the other, unless a space shows more."""
+        with torch.device("meta"):
+            module = self.build(architecture, SHOWN, 2)
+        return [column("layers", layers(module))]
 
     # What follows is the same for all spaces.
 
