@@ -20,6 +20,7 @@ from limbeck.training.metrics import Accuracy, accuracy
 from limbeck.training.schedule import Budget, Constant, Schedule
 from limbeck.training.sharpness import Sharpness
 from limbeck.training.single import Training
+from limbeck.training.stacked import Stack, groups, is_worth_trying, may_stack
 from limbeck.training.task import Optimiser, Settings, Streams
 
 
@@ -111,6 +112,7 @@ def fit(
     eval_snapshots: bool = False,
     resume_from: FitResult | Mapping[str, Tensor] | None = None,
     on_epoch: Callable[[Progress], None] | None = None,
+    stacked: bool | None = False,
 ) -> FitResult:
     """Train K networks of one structure, each independent of the others.
 
@@ -161,6 +163,8 @@ def fit(
         resume_from: an earlier result, or what ``Progress.checkpoint`` returned, of the same call; the budget
             may have grown.
         on_epoch: called after every pass of every network.
+        stacked: whether networks advance together, which changes results by rounding only and makes small networks on
+            a GPU faster; None: where that pays and can be done, see ``training.stacked``.
 
     Raises:
         UsageError: arguments that contradict each other or the number of networks.
@@ -174,16 +178,24 @@ def fit(
     rates, decays = per_network("lr", lr, count), per_network("weight_decay", weight_decay, count)
     run = _Run(network, snapshots, dict(eval_sets or {}), eval_snapshots, on_epoch)
     saved = resume_from.checkpoint if isinstance(resume_from, FitResult) else resume_from or {}
-    for position, (rate, decay, task) in enumerate(zip(rates, decays, tasks, strict=True)):
+
+    def training(position: int) -> Training:
         how = (budget, batch_size, objective, optimiser, momentum, schedule, flat, clip, place, kind, chunk)
-        beginning = start_state(network, start[position])
-        training = Training(network, beginning, task, Settings(rate, decay, *how), streams[position])
-        run.train(position, training, saved)
+        settings = Settings(rates[position], decays[position], *how)
+        return Training(network, start_state(network, start[position]), tasks[position], settings, streams[position])
+
+    if count > 1 and is_worth_trying(stacked, place):
+        members = {position: training(position) for position in range(count)}
+        if may_stack(list(members.values()), is_asked=bool(stacked)):
+            run.train(members, saved)
+            return run.result
+    for position in range(count):
+        run.train({position: training(position)}, saved)
     return run.result
 
 
 class _Run:
-    """The networks of one call, one after the other."""
+    """The networks of one call, one after another or together."""
 
     def __init__(
         self,
@@ -196,41 +208,62 @@ class _Run:
         self.network, self.snapshots, self.eval_sets = network, snapshots, eval_sets
         self.eval_snapshots, self.on_epoch = eval_snapshots, on_epoch
         self.result = FitResult([], [], [], [], {})
+        self.taken: dict[int, list[Snapshot]] = {}
 
-    def train(self, position: int, training: Training, saved: Mapping[str, Tensor]) -> None:
-        """Train the network at ``position`` to the end of its budget and add it to the result."""
-        prefix = f"{position}."
+    def train(self, members: Mapping[int, Training], saved: Mapping[str, Tensor]) -> None:
+        """Train networks to the end of their budget, those at the same update together, and add them to the result."""
+        self.taken = {position: self._beginning(position, training, saved) for position, training in members.items()}
+        for group in groups(members):
+            self._advance({position: members[position] for position in group}, members)
+        for position, training in members.items():
+            self._finish(position, training)
+
+    def _beginning(self, position: int, training: Training, saved: Mapping[str, Tensor]) -> list[Snapshot]:
+        """Put a network where it was left, if it was; return the snapshot of the start where that is wanted."""
+        wanted, prefix = self._moments(training), f"{position}."
         own = {key.removeprefix(prefix): value for key, value in saved.items() if key.startswith(prefix)}
-        wanted = self._moments(training)
-        taken: list[Snapshot] = []
         if own:
             training.restore(own)
-        elif 0 in wanted:
-            taken.append(self._snapshot(training))
-        while training.step < training.total:
-            training.advance()
-            if training.step in wanted:
-                taken.append(self._snapshot(training))
-            if self.on_epoch is not None and training.is_between_epochs:
-                self.on_epoch(self._progress(position, training))
-        self._finish(prefix, training, taken)
+        return [self._snapshot(training)] if 0 in wanted and not own else []
 
-    def _finish(self, prefix: str, training: Training, taken: list[Snapshot]) -> None:
+    def _advance(self, group: Mapping[int, Training], members: Mapping[int, Training]) -> None:
+        lead = next(iter(group.values()))
+        wanted = self._moments(lead)
+        stack = Stack(list(group.values())) if len(group) > 1 else None
+        while lead.step < lead.total:
+            (stack or lead).advance()
+            is_told = self.on_epoch is not None and lead.is_between_epochs
+            if stack is not None and (lead.step in wanted or is_told or lead.step == lead.total):
+                stack.settle()
+            for position, training in group.items():
+                if training.step in wanted:
+                    self.taken[position].append(self._snapshot(training))
+                if self.on_epoch is not None and is_told:
+                    self.on_epoch(self._progress(position, training, members))
+
+    def _finish(self, position: int, training: Training) -> None:
         result = self.result
         result.states.append(training.state())
         result.losses.append(training.loss_history())
         result.metrics.append(self._test(training))
-        result.snapshots.append(taken)
-        result.checkpoint.update(_prefixed(prefix, training.checkpoint()))
+        result.snapshots.append(self.taken[position])
+        result.checkpoint.update(_prefixed(f"{position}.", training.checkpoint()))
 
-    def _progress(self, position: int, training: Training) -> Progress:
+    def _progress(self, position: int, training: Training, members: Mapping[int, Training]) -> Progress:
+        def checkpoint() -> dict[str, Tensor]:
+            saved = dict(self.result.checkpoint)
+            for place, own in members.items():
+                if own.step:
+                    saved.update(_prefixed(f"{place}.", own.checkpoint()))
+            return saved
+
         return Progress(
             network=position,
             epoch=training.epoch,
             step=training.step,
             loss=training.losses[-1],
             state=training.state(),
-            checkpoint=lambda: self.result.checkpoint | _prefixed(f"{position}.", training.checkpoint()),
+            checkpoint=checkpoint,
         )
 
     def _moments(self, training: Training) -> set[int]:

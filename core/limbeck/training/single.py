@@ -40,11 +40,11 @@ class Training:
         self.step = 0
         self.losses: list[Tensor] = []
         self._is_mixed = settings.dtype is torch.bfloat16
-        self._working = self._leaves(start)
-        self._parameters = [self._working[name] for name in network.parameter_names]
-        self._optimiser = _make_optimiser(self._parameters, settings)
+        self.working = self._leaves(start)
+        self._parameters = [self.working[name] for name in network.parameter_names]
+        self.optimiser = make_optimiser(self._parameters, settings)
         self._order = torch.empty(0, dtype=torch.int64)
-        self._loss_sum = self._zero()
+        self.loss_sum = self._zero()
 
     @property
     def epoch(self) -> int:
@@ -56,62 +56,77 @@ class Training:
         """Whether a pass has just ended or not yet begun."""
         return self.step % self.steps_per_epoch == 0
 
+    @property
+    def restarts(self) -> bool:
+        """Whether the optimiser forgets what it remembers before the next update."""
+        return self.step % self.unit == 0 and self.settings.schedule.restarts(self.step // self.unit)
+
     def loss_history(self) -> Tensor:
         """Return the mean training loss of each finished pass, [epochs]."""
         if self.losses:
             return torch.stack(self.losses)
-        return torch.empty(0, dtype=self._working_dtype, device=self.settings.device)
+        return torch.empty(0, dtype=self.working_dtype, device=self.settings.device)
 
     def state(self) -> State:
         """Return the weights and buffers as they now are, not copied."""
-        return {name: value.detach() for name, value in self._working.items()}
+        return {name: value.detach() for name, value in self.working.items()}
 
     def advance(self) -> None:
         """Make one update, with what belongs to the beginning or the end of a pass."""
-        position = self.step % self.steps_per_epoch
+        index = self.begin()
+        self.loss_sum += self._learn(index) * len(index)
+        self.end()
+
+    def begin(self) -> Tensor:
+        """Do what precedes an update and return the samples to learn from, int64 [n]."""
+        position, size = self.step % self.steps_per_epoch, self.settings.batch_size
         if self.step % self.unit == 0:
             self._follow_schedule()
         if position == 0:
             self._begin_epoch()
-        size = self.settings.batch_size
-        self._learn(self._order[position * size : (position + 1) * size])
+        return self._order[position * size : (position + 1) * size]
+
+    def end(self) -> None:
+        """Count an update that was made, and the pass that it may have ended."""
         self.step += 1
         if self.is_between_epochs:
-            self.losses.append(self._loss_sum / len(self.task.data))
+            self.losses.append(self.loss_sum / len(self.task.data))
 
     def _follow_schedule(self) -> None:
-        if self.settings.schedule.restarts(self.step // self.unit):
-            self._optimiser.state.clear()
+        if self.restarts:
+            self.optimiser.state.clear()
         self._set_rate()
 
     def _set_rate(self) -> None:
         settings = self.settings
         scale = settings.schedule.scale(self.step // self.unit, settings.budget.number)
-        for group in self._optimiser.param_groups:
+        for group in self.optimiser.param_groups:
             group["lr"] = settings.lr * scale
 
     def _begin_epoch(self) -> None:
         size, generator = len(self.task.data), self.streams.train
         order = torch.randperm(size, generator=generator, device=generator.device)
         self._order = order.to(self.settings.device)
-        self._loss_sum = self._zero()
+        self.loss_sum = self._zero()
 
-    def _learn(self, index: Tensor) -> None:
+    def _learn(self, index: Tensor) -> Tensor:
+        """Make one update with the samples ``index`` and return their loss, detached."""
         with torch.no_grad():
-            images, targets = self._batch(index)
+            images, targets = self.batch(index)
         weights = None if self.task.weights is None else self.task.weights[index]
         loss = self._backward(images, targets, weights)
         if self.settings.sharpness is not None:
             self._backward_uphill(self.settings.sharpness, images, targets, weights)
         if self.settings.clip is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.clip)
-        self._optimiser.step()
-        self._loss_sum += loss * len(index)
+        self.optimiser.step()
+        return loss
 
-    def _batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
+    def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the images [n, ch, h, w] of the samples ``index``, augmented, and their targets [n] or [n, C]."""
         task, epoch, generator = self.task, self.epoch, self.streams.augment
         labels = task.labels
-        images = task.data.take(index).to(self.settings.device, self._working_dtype)
+        images = task.data.take(index).to(self.settings.device, self.working_dtype)
         stored = task.data.stored if isinstance(task.data, TrainData) else None
         rows = index
         if stored is not None and not (isinstance(labels, LabelProjector) and labels.by_training_image):
@@ -139,7 +154,7 @@ class Training:
             return targets
         if not targets.is_floating_point():
             classes = torch.arange(self.network.num_classes, device=targets.device)
-            targets = (targets[:, None] == classes).to(self._working_dtype)
+            targets = (targets[:, None] == classes).to(self.working_dtype)
         return augmentation.mix(targets, draw)
 
     def _backward(self, images: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
@@ -159,13 +174,12 @@ class Training:
 
     def _logits(self, images: Tensor) -> Tensor:
         with autocast(self.settings.device, self.settings.dtype):
-            logits = self.network(self._working, images, dropout=self.streams.train)
-        return logits.to(self._working_dtype)
+            logits = self.network(self.working, images, dropout=self.streams.train)
+        return logits.to(self.working_dtype)
 
     def _add_gradient(self, loss: Tensor) -> Tensor:
         """Add a loss's gradient to the parameters' and return the loss, detached."""
-        gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
-        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+        for parameter, gradient in zip(self._parameters, gradients_of(loss, self._parameters), strict=True):
             if parameter.grad is None or gradient is None:
                 parameter.grad = gradient if parameter.grad is None else parameter.grad
             else:
@@ -179,18 +193,18 @@ class Training:
         """
         moved = [parameter for parameter in self._parameters if parameter.grad is not None]
         below = [parameter.grad for parameter in moved if parameter.grad is not None]
-        kept = {name: value.detach().clone() for name, value in self._working.items()}
+        kept = {name: value.detach().clone() for name, value in self.working.items()}
         sharpness.climb(moved, below)
         self._backward(images, targets, weights)
         sharpness.turn([parameter.grad for parameter in moved if parameter.grad is not None], below)
         with torch.no_grad():
-            torch._foreach_copy_(list(self._working.values()), list(kept.values()))
+            torch._foreach_copy_(list(self.working.values()), list(kept.values()))
 
     def _zero(self) -> Tensor:
-        return torch.zeros((), dtype=self._working_dtype, device=self.settings.device)
+        return torch.zeros((), dtype=self.working_dtype, device=self.settings.device)
 
     @property
-    def _working_dtype(self) -> torch.dtype:
+    def working_dtype(self) -> torch.dtype:
         return self.network.dtype if self._is_mixed else self.settings.dtype
 
     def _leaves(self, start: State) -> State:
@@ -198,22 +212,22 @@ class Training:
         device, trained = self.settings.device, set(self.network.parameter_names)
         copies: State = {}
         for name, value in start.items():
-            dtype = self._working_dtype if value.is_floating_point() else value.dtype
-            copies[name] = value.detach().to(device, dtype, copy=True).requires_grad_(name in trained)
+            dtype = self.working_dtype if value.is_floating_point() else value.dtype
+            copies[name] = value.detach().to(device, dtype, copy=True).contiguous().requires_grad_(name in trained)
         return copies
 
     def checkpoint(self) -> dict[str, Tensor]:
         """Return all that ``restore`` needs, as named tensors that later steps leave alone."""
         saved = {f"state.{name}": value.clone() for name, value in self.state().items()}
         for name, parameter in zip(self.network.parameter_names, self._parameters, strict=True):
-            for key, value in self._optimiser.state[parameter].items():
+            for key, value in self.optimiser.state[parameter].items():
                 if isinstance(value, Tensor):
                     saved[f"optimiser.{key}.{name}"] = value.clone()
         return saved | {
             "step": torch.tensor(self.step),
             "order": self._order.clone(),
             "losses": self.loss_history(),
-            "loss_sum": self._loss_sum.clone(),
+            "loss_sum": self.loss_sum.clone(),
             "generator.train": self.streams.train.get_state(),
             "generator.augment": self.streams.augment.get_state(),
         }
@@ -222,23 +236,36 @@ class Training:
         """Continue where ``checkpoint`` was taken; the streams are put back too."""
         device = self.settings.device
         with torch.no_grad():
-            for name, value in self._working.items():
+            for name, value in self.working.items():
                 value.copy_(saved[f"state.{name}"])
         named = dict(zip(self.network.parameter_names, self._parameters, strict=True))
         for full, value in saved.items():
             if full.startswith("optimiser."):
                 _, key, name = full.split(".", 2)
-                self._optimiser.state[named[name]][key] = value.to(device, copy=True)
+                self.optimiser.state[named[name]][key] = value.to(device, copy=True)
         self.step = int(saved["step"])
         self._order = saved["order"].to(device)
         self.losses = list(saved["losses"].to(device))
-        self._loss_sum = saved["loss_sum"].to(device, copy=True)
+        self.loss_sum = saved["loss_sum"].to(device, copy=True)
         self.streams.train.set_state(saved["generator.train"].cpu())
         self.streams.augment.set_state(saved["generator.augment"].cpu())
         self._set_rate()
 
 
-def _make_optimiser(parameters: list[Tensor], settings: Settings) -> torch.optim.Optimizer:
+def gradients_of(loss: Tensor, parameters: list[Tensor]) -> list[Tensor | None]:
+    """Return a loss's gradients; None for what it does not depend on.
+
+    A gradient may come in another memory layout than its parameter, which fused optimisers take no notice of.
+
+    Args:
+        loss: a scalar.
+        parameters: contiguous leaves.
+    """
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    return [None if each is None else each.contiguous() for each in found]
+
+
+def make_optimiser(parameters: list[Tensor], settings: Settings) -> torch.optim.Optimizer:
     """Build PyTorch's own optimiser in its fused form, one kernel for all the weights."""
     lr, decay = settings.lr, settings.weight_decay
     if settings.optimiser == "adam":
