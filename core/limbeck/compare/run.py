@@ -14,15 +14,14 @@ from limbeck.compare.asked import RUNS
 from limbeck.compare.plan import Comparison, Entry
 from limbeck.compare.rows import BASELINE, WHOLE, Row, Rows
 from limbeck.compare.table import Outcome, tabulate
+from limbeck.continued import run_on
 from limbeck.data import load_dataset
 from limbeck.data.selector import check_sizes
-from limbeck.distillation import checkpoint
 from limbeck.distillation.run import Interrupted
-from limbeck.errors import CheckpointError, LimbeckError, UsageError
+from limbeck.errors import LimbeckError, UsageError
 from limbeck.evaluation import Evaluation
-from limbeck.execution.plan import NAME as PLAN
 from limbeck.files import folder_lock
-from limbeck.runs import CONFIG, Finished, Listener, run
+from limbeck.runs import CONFIG, Finished, Listener
 
 PAGE_SECONDS = 60
 """Least time between two pages while rows are still missing."""
@@ -166,14 +165,15 @@ def _stopped(entry: Entry, comparison: Comparison, rows: Rows, folder: Path) -> 
 def _measured(entry: Entry, folder: Path, data_root: Path | None, download: bool, cache: Path, told: Audience) -> Row:
     """Run an entry, or continue it, and return its row; what cannot be continued begins anew."""
     place = folder / RUNS / entry.folder
-    work = partial(run, entry.config, folder=place, data_root=data_root, download=download, cache=cache)
-    try:
-        finished = work(resume=(place / CONFIG).exists(), listener=told.listener())
-    except CheckpointError as error:
-        told.restarts(entry, error)
-        for name in (checkpoint.NAME, PLAN):
-            (place / name).unlink(missing_ok=True)
-        finished = work(resume=True, listener=told.listener())
+    finished = run_on(
+        entry.config,
+        folder=place,
+        restarts=partial(told.restarts, entry),
+        data_root=data_root,
+        download=download,
+        cache=cache,
+        listener=told.listener,
+    )
     wanted = WHOLE if entry.method == WHOLE else "synthetic"
     return _row(entry, finished, next(row for row in finished.rows if row.label == wanted))
 

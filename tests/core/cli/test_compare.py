@@ -91,7 +91,7 @@ def test_ctrl_c_says_in_one_line_how_to_continue(limbeck, monkeypatch):
     def stop(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("limbeck.compare.run.run", stop)
+    monkeypatch.setattr("limbeck.continued.run", stop)
     status, _, err = limbeck(*TINY, "--methods", "dm", "--out", "it")
     assert status == 130
     assert err == (

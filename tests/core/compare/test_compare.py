@@ -222,7 +222,7 @@ def test_what_the_baseline_refuses_ends_everything(planned, monkeypatch, tmp_pat
     def refuse(*args, **options):
         raise UsageError("no.")
 
-    monkeypatch.setattr("limbeck.compare.run.run", refuse)
+    monkeypatch.setattr("limbeck.continued.run", refuse)
     with pytest.raises(UsageError, match="no"):
         compare(planned("dm"), tmp_path / "it")
 

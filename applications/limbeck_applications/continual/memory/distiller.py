@@ -13,15 +13,14 @@ from pydantic import Field
 
 from limbeck.config import RunConfig, flatten, merge
 from limbeck.configure import configure
+from limbeck.continued import run_on
 from limbeck.data import DataSet, DataSpec, RealData
-from limbeck.distillation.checkpoint import NAME as CHECKPOINT
 from limbeck.distillation.start import formation_of
-from limbeck.errors import ArtifactError, CheckpointError, UsageError
-from limbeck.execution.plan import NAME as PLAN
+from limbeck.errors import ArtifactError, UsageError
 from limbeck.files import content_key, read_json, write_json
 from limbeck.networks import build_network
 from limbeck.options import Options
-from limbeck.runs import CONFIG, Finished, Listener, run
+from limbeck.runs import Finished, Listener, run
 from limbeck.seeding import generator
 from limbeck.synthetic import SyntheticSet
 from limbeck.synthetic.sets import Storage
@@ -199,17 +198,9 @@ class Distiller:
         return replace(piece.subset(rows), seconds=piece.seconds + time.perf_counter() - started)
 
     def _run(self, config: RunConfig, data: DataSet, key: str) -> Finished:
-        quiet = Listener(warned=lambda text: None)
         if self.folder is None:
-            return run(config, data, cache=self.cache, listener=quiet)
-        place = self.folder / key / RUN
-        try:
-            resume = (place / CONFIG).exists()
-            return run(config, data, folder=place, resume=resume, cache=self.cache, listener=quiet, page=False)
-        except CheckpointError:
-            for name in (CHECKPOINT, PLAN):
-                (place / name).unlink(missing_ok=True)
-            return run(config, data, folder=place, resume=True, cache=self.cache, listener=quiet, page=False)
+            return run(config, data, cache=self.cache, listener=Listener(warned=lambda text: None))
+        return run_on(config, data, folder=self.folder / key / RUN, cache=self.cache, page=False)
 
 
 def written(value: Any) -> str:

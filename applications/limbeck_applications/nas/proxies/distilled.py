@@ -18,19 +18,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import torch
 from pydantic import Field
 
 from limbeck.config import RunConfig, Spec, merge
 from limbeck.configure import configure
+from limbeck.continued import run_on
 from limbeck.data import DataSet
-from limbeck.distillation.checkpoint import NAME as CHECKPOINT
-from limbeck.errors import ArtifactError, CheckpointError, UsageError
+from limbeck.errors import ArtifactError, UsageError
 from limbeck.evaluation.job import FORMATION, PROJECTOR
 from limbeck.evaluation.measure import make_measurement, material_of
 from limbeck.evaluation.recipe import STORED_LABELS, Recipe
-from limbeck.execution.plan import NAME as PLAN
 from limbeck.files import content_key, read_json, write_json
-from limbeck.runs import CONFIG, Listener, run
 from limbeck.synthetic import SyntheticSet
 from limbeck.synthetic.sets import Storage
 from limbeck_applications.nas.problem import Problem
@@ -112,7 +111,8 @@ class FewImages(TrainedProxy):
             own = self.options.augmentation
             recipe = recipe.with_(augmentation=None if own is None else own.model_dump())
         seen = DataSet(made.spec, problem.train.seen_as(made.spec), problem.train.seen_as(made.spec))
-        material = material_of(made, seen, recipe, make_measurement(seen, problem.seed, problem.device, None, None))
+        measurement = make_measurement(seen, problem.seed, problem.device, torch.float32, None)
+        material = material_of(made, seen, recipe, measurement)
         further = {PROJECTOR + key: value for key, value in material.projector.items()}
         further |= {FORMATION + key: value for key, value in material.formation.items()}
         prepared = kept(
@@ -183,14 +183,8 @@ def _made(config: RunConfig, data: DataSet, place: Path, cache: Path | None) -> 
             return SyntheticSet.load(place), float(read_json(place / SPENT)["seconds"])
         except (ArtifactError, ValueError, KeyError, OSError):
             pass
-    began, quiet = time.perf_counter(), Listener(warned=lambda text: None)
-    try:
-        resume = (place / CONFIG).exists()
-        made = run(config, data, folder=place, resume=resume, cache=cache, listener=quiet, page=False).synthetic
-    except CheckpointError:
-        for name in (CHECKPOINT, PLAN):
-            (place / name).unlink(missing_ok=True)
-        made = run(config, data, folder=place, resume=True, cache=cache, listener=quiet, page=False).synthetic
+    began = time.perf_counter()
+    made = run_on(config, data, folder=place, cache=cache, page=False).synthetic
     seconds = _stated(made, config)
     if Recipe.from_dict(made.recipe).labels != STORED_LABELS:  # the training of a teacher stands in no figure
         seconds = max(seconds, time.perf_counter() - began)

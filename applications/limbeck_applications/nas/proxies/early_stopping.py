@@ -39,9 +39,8 @@ class EarlyStopping(TrainedProxy):
     def prepare(self, problem: Problem, folder: Path) -> Prepared:
         """Take all training images, as they are."""
         real, own = problem.train, self.options.augmentation
-        recipe = Recipe(
-            network=problem.network, epochs=0, augmentation=None if own is None else own.model_dump(), batch_size=1
-        )
+        augmentation = None if own is None else own.model_dump()
+        recipe = Recipe.from_dict({"network": problem.network, "epochs": 0, "augmentation": augmentation})
         size = real.images.nbytes + real.labels.numel()
         prepared = kept(real.images, real.labels, real.group, real.spec, recipe, seed=problem.seed)
         return replace(prepared, images=len(real), bytes=size)
