@@ -102,6 +102,14 @@ class Proxy(Component, ABC):
     trains: ClassVar[bool] = False
     validates: ClassVar[bool] = False
 
+    def prepared_by(self) -> dict[str, Any]:
+        """Return the options that what ``prepare`` keeps depends on, as JSON values; all of them by default.
+
+        Proxies that differ in other options alone are given the same folder, so that what took long is made once.
+        """
+        values: dict[str, Any] = self.options.model_dump(mode="json")
+        return values
+
     def prepare(self, problem: Problem, folder: Path) -> Prepared:
         """Make what all architectures share; nothing by default.
 

@@ -83,6 +83,7 @@ class Scorer:
         qualified = registry().entry("nas_proxies", proxy["name"]).qualified
         options = self.proxy.options.model_dump(mode="json")
         self.key = content_key([qualified, options, self.problem.identity()])
+        self.place = folder / PREPARED_IN / content_key([qualified, self.proxy.prepared_by(), self.problem.identity()])
         self._digests = TensorDigests()
         self._prepared: Prepared | None = None
         self.held = ""
@@ -96,7 +97,7 @@ class Scorer:
             UsageError: the proxy cannot be had for these images.
         """
         if self._prepared is None:
-            self._prepared = self.proxy.prepare(self.problem, self.folder / PREPARED_IN / self.key)
+            self._prepared = self.proxy.prepare(self.problem, self.place)
             held = {name: self._digests(value) for name, value in self._prepared.tensors.items()}
             self.held = content_key([self.key, held, self._prepared.values, self.images.space_spec])
         return self._prepared

@@ -69,6 +69,12 @@ class FewImages(TrainedProxy):
         """Return the budget of making the images, where it is not the method's own."""
         return {}
 
+    def prepared_by(self) -> dict[str, Any]:
+        """Return the options of making the images; those of training on them aside."""
+        training = set(TrainedProxy.Options.model_fields)
+        values: dict[str, Any] = self.options.model_dump(mode="json", exclude=training)
+        return values
+
     def config(self, problem: Problem) -> RunConfig:
         """Return the run that makes the images.
 
