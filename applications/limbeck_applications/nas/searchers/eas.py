@@ -59,11 +59,13 @@ class Path:
 class Eas(Searcher):
     """Grows networks from the smallest, as a controller decides that learns which changes pay."""
 
+    continues = True
+
     class Options(OptionsBase):
         """What is grown, how far in an episode, and who decides."""
 
         controller: Literal["policy", "bandit", "random"] = Field("policy", description="who decides on changes")
-        start: str | None = Field(None, description="network to grow; the smallest of the better norm when null")
+        start: str | None = Field(None, description="name of the network to grow; the smallest when null")
         networks: int = Field(4, ge=1, description="networks of an episode, grown from one base")
         widen: int = Field(2, ge=0, description="widening steps of each network of an episode")
         deepen: int = Field(1, ge=0, description="deepening steps of each network of an episode")

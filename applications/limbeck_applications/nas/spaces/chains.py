@@ -62,7 +62,7 @@ class Chains(SearchSpace):
         widths: tuple[int, ...] = Field((8, 12, 16, 24, 32, 48), min_length=1, description="widths of a convolution")
         kernels: tuple[int, ...] = Field((3,), min_length=1, description="kernel sizes of a convolution")
         norms: tuple[Literal["none", "batch"], ...] = Field(
-            ("none", "batch"), min_length=1, description="norms after each convolution of a network"
+            ("batch",), min_length=1, description="norms after each convolution; few images train no chain without one"
         )
         stages: int = Field(3, ge=1, le=6, description="stages; each ends in 2x2 average pooling")
         layers: int = Field(3, ge=1, le=12, description="layers that a stage may have; it has at least one")
