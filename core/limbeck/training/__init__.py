@@ -5,6 +5,7 @@ from limbeck.training.fit import FitResult, Progress, Snapshot, fit
 from limbeck.training.metrics import Accuracy, accuracy
 from limbeck.training.schedule import Budget, Constant, Cosine, Epochs, Schedule, Steps, StepSchedule
 from limbeck.training.sharpness import Sharpness
+from limbeck.training.teacher import Teacher
 
 __all__ = [
     "Accuracy",
@@ -20,6 +21,7 @@ __all__ = [
     "Snapshot",
     "StepSchedule",
     "Steps",
+    "Teacher",
     "TrainData",
     "accuracy",
     "fit",

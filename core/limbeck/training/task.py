@@ -15,6 +15,7 @@ from limbeck.training.data import Samples
 from limbeck.training.losses import Objective, known
 from limbeck.training.schedule import Budget, Schedule
 from limbeck.training.sharpness import Sharpness
+from limbeck.training.teacher import Teacher
 
 Optimiser = Literal["sgd", "adam", "adamw"]
 OPTIMISERS: tuple[str, ...] = get_args(Optimiser)
@@ -75,6 +76,7 @@ class Settings:
     device: torch.device
     dtype: torch.dtype
     chunk: int | None = None
+    teacher: Teacher | None = None
 
     def __post_init__(self) -> None:
         known("optimiser", self.optimiser, OPTIMISERS)
