@@ -1,4 +1,4 @@
-"""Exhaustive search: every architecture of a space, which is what proxies and searchers are measured against. Unpublished."""
+"""Exhaustive search: every architecture of a space, what proxies and searchers are measured against. Unpublished."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +87,8 @@ def _searched(
     lab = tiny_lab(folder, evaluations=evaluations, cls=cls, **_ground(subject))
     if isinstance(lab, Fragile):
         lab.last = requests
-    try:
+    with suppress(Killed):
         subject.make().search(lab)
-    except Killed:
-        pass
     return lab
 
 
