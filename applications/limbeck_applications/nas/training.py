@@ -13,7 +13,7 @@ from limbeck.networks import FunctionalNetwork, State
 from limbeck.options import Options
 from limbeck.plugins import registry
 from limbeck.synthetic import LabelProjector
-from limbeck.training import Constant, Cosine, Epochs, FitResult, Samples, Schedule, Steps, fit
+from limbeck.training import Constant, Cosine, Epochs, FitResult, Samples, Schedule, Steps, Teacher, fit
 
 
 class Training(Options):
@@ -44,6 +44,7 @@ def trained(
     seeds: Sequence[int] | None = None,
     labels: LabelProjector | None = None,
     eval_sets: Mapping[str, Samples] | None = None,
+    teacher: Teacher | None = None,
 ) -> FitResult:
     """Train networks of one structure in one call.
 
@@ -56,6 +57,7 @@ def trained(
         seeds: of order and augmentation, where the networks start from states.
         labels: of the images, where they are not the data's own.
         eval_sets: what they are tested on at the end.
+        teacher: a trained network that they learn from as well.
     """
     augmentation = None
     if training.augmentation is not None:
@@ -74,4 +76,5 @@ def trained(
         budget=Epochs(training.epochs) if training.updates is None else Steps(training.updates),
         augmentation=augmentation,
         eval_sets=eval_sets,
+        teacher=teacher,
     )
