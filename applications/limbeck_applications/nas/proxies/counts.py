@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from limbeck_applications.nas.proxies.untrained import Untrained, fresh
+from limbeck_applications.nas.proxies.untrained import Untrained
 from limbeck_applications.nas.proxy import Candidate, Material, Score
 
 
@@ -50,7 +50,10 @@ class Flops(Untrained):
             candidate: the architecture.
             material: says how large images are.
         """
-        image = torch.zeros(1, *material.spec.shape, device=candidate.network.device, dtype=torch.float64)
+        module = candidate.network.module
+        named = (*module.named_parameters(), *module.named_buffers())
+        shapes = {name: value.to("meta") for name, value in named}  # where no device has a way of its own to compute
+        image = torch.empty(1, *material.spec.shape, device="meta", dtype=candidate.network.dtype)
         with FlopCounterMode(display=False) as counted, torch.no_grad():
-            candidate.network(fresh(candidate), image, train=False)
+            candidate.network(shapes, image, train=False)
         return float(counted.get_total_flops())
