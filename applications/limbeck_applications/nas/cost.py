@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,7 +42,8 @@ def measured(build: Callable[[], nn.Module], shape: tuple[int, int, int], name: 
         UsageError: two images of this shape do not go through it.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Initializing zero-element tensors")  # a forward pass says more of it
             module = build().eval()
             with FlopCounterMode(display=False) as counted, torch.no_grad():
                 module(torch.empty(1, *shape))

@@ -65,3 +65,19 @@ def register_continual_strategies(register: Register) -> None:
 def register_continual_benchmarks(register: Register) -> None:
     """Fill another of its kinds."""
     register("rotated_digits", "limbeck_example.rotated:RotatedDigits", summary="digits, turned in each experience")
+
+
+@hookimpl
+def register_nas_spaces(register: Register) -> None:
+    """Fill a kind that Limbeck's application for architecture search declares."""
+    register("pyramids", "limbeck_example.pyramids:Pyramids", summary="ConvNets that become wider from block to block")
+
+
+@hookimpl
+def register_nas_proxies(register: Register) -> None:
+    """Fill another of its kinds."""
+    register(
+        "separation",
+        "limbeck_example.separation:Separation",
+        summary="how far fresh networks separate the classes of a few images",
+    )
