@@ -32,11 +32,12 @@ class RankSettings(ProblemSettings):
     truth: str = Field("", description="table of full training; the one that comes with Limbeck when empty")
     sample: int | None = Field(None, ge=2, description="architectures taken by lot; all when not given")
     seeds: int = Field(1, ge=1, description="times that each proxy is made and scored anew, numbered from 0")
+    top: tuple[int, ...] = Field((), description="best architectures that figures are given for beside 5, 10, 20 %")
 
-    @field_validator("proxies", mode="before")
+    @field_validator("proxies", "top", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str | dict) else value
+        return [value] if isinstance(value, str | dict | int) else value
 
 
 class SearchSettings(ProblemSettings):

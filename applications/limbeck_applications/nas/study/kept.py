@@ -31,6 +31,7 @@ OWN = {
     "cache",
     ".lock",
     "table.csv",
+    "groups.csv",
     "scores.csv",
     "report.html",
 }
@@ -42,9 +43,11 @@ SETTINGS: dict[str, type[ProblemSettings]] = {"rank": RankSettings, "search": Se
 
 
 def title_of(kind: str, spec: Spec) -> str:
-    """Return what tables call a component: its name, with its options where they are not the defaults."""
+    """Return what tables call a component: its name, a method it stands for, and options that are not the defaults."""
     options = registry().create(kind, spec.model_dump(mode="json")).options
-    given = options.model_dump(mode="json", exclude_defaults=True)
+    values, given = (options.model_dump(mode="json", exclude_defaults=brief) for brief in (False, True))
+    if "method" in values:
+        given = {"method": values["method"], **given}
     return spec.name + (f" [{', '.join(_written(key, value) for key, value in given.items())}]" if given else "")
 
 

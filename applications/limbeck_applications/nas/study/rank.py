@@ -20,6 +20,7 @@ from limbeck_applications.nas.study.audience import Audience
 from limbeck_applications.nas.study.images import images_of
 from limbeck_applications.nas.study.kept import check_folder, save_outcome, title_of
 from limbeck_applications.nas.study.rows import Ranking, RankOutcome, Scored
+from limbeck_applications.nas.tops import check_top
 from limbeck_applications.nas.truth import Truth, covering, read_truth, shipped
 
 PAGE_SECONDS = 60
@@ -60,6 +61,8 @@ def rank(
     told = audience or Audience()
     images = images_of(settings, data_root=data_root, download=download, cache=cache or folder / "cache")
     chosen = images.architectures(settings.sample)
+    for number in settings.top:
+        check_top(number, len(chosen))
     truth, name = truth_of(settings, settings.truth, chosen)
     if images.device.type == "cpu":
         keep_freed_memory()

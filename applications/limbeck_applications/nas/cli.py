@@ -1,0 +1,313 @@
+"""``limbeck nas``: rank the architectures of a space on a few images, and search it by them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from limbeck.cli.studies import leave_out, stoppable
+
+if TYPE_CHECKING:
+    from limbeck_applications.nas.study.asked import ProblemSettings
+
+COMPONENTS = """\b
+Options of a component follow its name: distilled:method=dm,ipc=10 or eeea:population=10,most_parameters=50000;
+with a dot, options within options: distilled:method=dm,settings.optimiser.lr_img=1.
+  limbeck list nas_proxies        limbeck show nas_proxies distilled
+  limbeck list nas_spaces         limbeck show nas_spaces chains
+  limbeck list nas_searchers      limbeck show nas_searchers eeea
+"""
+
+RANK = f"""\b
+Examples:
+  limbeck nas rank --proxy distilled:method=dm,ipc=2,epochs=20 --proxy parameters --sample 12
+      twelve networks on the built-in digits: a minute on a CPU
+  limbeck nas rank --data fashion_mnist --images 10000 --validation 5000 \\
+      --proxy distilled:method=dm --proxy random,early_stopping,parameters,synflow --out runs/rank
+      all 72 networks against the table that comes with Limbeck; Ctrl-C and the same line again continue it
+  limbeck nas rank --space nb201 --truth nb201.csv --sample 200 --data cifar10 --proxy nwot --proxy flops
+      a benchmark's own table: columns architecture, test and, if there are, seed, validation, seconds
+
+\b
+Proxies are scored on training images and on images kept aside from them (--validation); test images are never
+looked at. What full training reaches stands in a table of truth, against which rankings are held at the end:
+the one that comes with Limbeck, --truth FILE, or none. 'limbeck nas truth' makes one.
+
+{COMPONENTS}"""
+
+SEARCH = f"""\b
+Examples:
+  limbeck nas search --searcher random --evaluations 8 --proxy distilled:method=dm,ipc=2,epochs=20
+      eight of the 72 networks, on the built-in digits
+  limbeck nas search --space cells:channels=8 --searcher eeea:population=10 --searcher random \\
+      --proxy distilled:method=dm,epochs=30 --data fashion_mnist --evaluations 40 --seeds 3 --out runs/cells
+      two searchers at equal evaluations; Ctrl-C and the same line again continue it
+  limbeck nas search --space chains --searcher eas --searcher random --data cifar10 --retrain 3
+      the three best of each search are trained on all the images
+
+\b
+Each search may score --evaluations architectures by the one proxy. Scores, weights and what the proxy makes are
+kept in OUT and shared by all searches. The best are trained on all the images (--retrain) and only then tested.
+
+{COMPONENTS}"""
+
+TRUTH = """\b
+Examples:
+  limbeck nas truth --sample 6 --epochs 1 --seeds 1
+      six networks on the built-in digits
+  limbeck nas truth --space convnet72 --data fashion_mnist --images 10000 --validation 5000 --epochs 5 --seeds 2 \\
+      --out runs/truth
+      the table that comes with Limbeck: half an hour on a CPU; Ctrl-C and the same line again continue it
+
+\b
+The table is OUT/truth.csv; give it to 'limbeck nas rank --truth'. --set training.lr=0.02 and the like change how
+networks are trained: epochs, lr, momentum, weight_decay, batch_size, schedule, augmentation.
+"""
+
+SETTINGS = {
+    "data": ("data",),
+    "images": ("images",),
+    "validation": ("validation",),
+    "network": ("network",),
+    "device": ("device",),
+    "executor": ("executor", "name"),
+    "truth": ("truth",),
+    "sample": ("sample",),
+    "top": ("top",),
+    "seeds": ("seeds",),
+    "evaluations": ("evaluations",),
+    "retrain": ("retrain",),
+    "epochs": ("training", "epochs"),
+}
+"""Where the options that are one setting each stand among a study's settings."""
+
+TYPED = {"proxies": "proxy", "searchers": "searcher", "pairs": "set"}
+"""What options are called whose parameters have another name."""
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+SHARED: tuple[Decorator, ...] = (
+    click.option("--space", metavar="NAME", help="Search space.  [default: convnet72]"),
+    click.option("--data", metavar="NAME", help="Real data set.  [default: digits]"),
+    click.option("--images", type=int, help="Training images in all.  [default: what validation leaves]"),
+    click.option("--validation", type=int, help="Training images kept aside.  [default: a fifth, at most 5,000]"),
+    click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1.  [default: auto]"),
+    click.option("--executor", metavar="NAME", help="processes scores several at once.  [default: serial]"),
+    click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other setting; repeatable."),
+    click.option(
+        "--data-root", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $LIMBECK_DATA or data]"
+    ),
+    click.option("--download", is_flag=True, help="Fetch missing data; without it nothing touches the network."),
+)
+
+CONTINUED: tuple[Decorator, ...] = (
+    click.option(
+        "--network", metavar="NAME", help="Network that sets are distilled with.  [default: convnet-d3-w32-in]"
+    ),
+    click.option(
+        "--resume",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Continue the study in FOLDER with the settings it began with.",
+    ),
+)
+
+
+def options(*groups: tuple[Decorator, ...]) -> Decorator:
+    """Return a decorator that adds options in the order they stand here."""
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed([each for group in groups for each in group]):
+            function = option(function)
+        return function
+
+    return add
+
+
+def out(default: str) -> tuple[Decorator, ...]:
+    """Return the option for a study's folder."""
+    said = f"Folder of the study; the same folder continues it.  [default: {default}]"
+    return (click.option("--out", type=click.Path(path_type=Path), help=said),)
+
+
+@click.group()
+def nas() -> None:
+    """Rank and search architectures on a few images in place of a whole data set.
+
+    A proxy is a cheap number for an architecture: its accuracy after training on images that any method distils or
+    picks, after little training on all images, or a number that no training is needed for. Here proxies are held
+    against full training, and searchers look for good architectures by them.
+
+    \b
+    Examples:
+      limbeck nas rank --proxy distilled:method=dm,ipc=2,epochs=20 --proxy parameters --sample 12
+      limbeck nas search --searcher random --evaluations 8 --proxy distilled:method=dm,ipc=2,epochs=20
+      limbeck nas truth --sample 6 --epochs 1 --seeds 1
+      limbeck nas report runs/nas-rank-convnet72-digits
+    """
+
+
+@nas.command(epilog=RANK)
+@click.option("--proxy", "proxies", multiple=True, metavar="NAME", help="Proxy to rank by; repeatable.")
+@click.option("--truth", metavar="FILE", help="Table of full training.  [default: the one that comes with Limbeck]")
+@click.option("--sample", type=int, help="Architectures taken by lot.  [default: all]")
+@click.option("--seeds", type=int, help="Times that each proxy is made and scored anew.  [default: 1]")
+@click.option("--top", type=int, multiple=True, metavar="K", help="Say what the best K are worth; repeatable.")
+@options(SHARED, CONTINUED, out("runs/nas-rank-SPACE-DATA"))
+def rank(out: Path | None, resume: Path | None, data_root: Path | None, download: bool, **flags: Any) -> int:
+    """Score the architectures of a space by proxies and see how well each ranks them.
+
+    A score is kept as soon as it is there. table.csv, groups.csv, scores.csv and the page report.html in OUT gather
+    correlations with full training, their intervals, and the seconds each proxy took, distillation included.
+    """
+    from limbeck_applications.nas.study.asked import RankSettings
+    from limbeck_applications.nas.study.rank import rank as ranked
+
+    return _study("rank", RankSettings, ranked, out, resume, data_root, download, flags)
+
+
+@nas.command(epilog=SEARCH)
+@click.option("--searcher", "searchers", multiple=True, metavar="NAME", help="Searcher; repeatable.  [default: random]")
+@click.option("--proxy", metavar="NAME", help="Proxy to search by.  [default: distilled]")
+@click.option("--evaluations", type=int, help="Architectures that each search may score.  [default: 40]")
+@click.option("--seeds", type=int, help="Searches by each searcher, numbered from 0.  [default: 1]")
+@click.option("--retrain", type=int, help="Best of each search, trained on all the images.  [default: 1]")
+@options(SHARED, CONTINUED, out("runs/nas-search-SPACE-DATA"))
+def search(out: Path | None, resume: Path | None, data_root: Path | None, download: bool, **flags: Any) -> int:
+    """Search a space by a proxy, with one searcher or several at equal evaluations.
+
+    table.csv, scores.csv and the page report.html in OUT gather what each search found and how soon. Whatever ends the
+    command, the same command continues it, to the same figures.
+    """
+    from limbeck_applications.nas.study.asked import SearchSettings
+    from limbeck_applications.nas.study.search import search as searched
+
+    return _study("search", SearchSettings, searched, out, resume, data_root, download, flags)
+
+
+@nas.command(epilog=TRUTH)
+@click.option("--sample", type=int, help="Architectures taken by lot.  [default: all]")
+@click.option("--epochs", type=int, help="Passes over the images.  [default: 5]")
+@click.option("--seeds", type=int, help="Trainings of each architecture, numbered from 0.  [default: 2]")
+@options(SHARED, out("runs/nas-truth-SPACE-DATA"))
+def truth(out: Path | None, data_root: Path | None, download: bool, **flags: Any) -> None:
+    """Train every architecture of a space on all the images, and write what they reach on test images as a table."""
+    from limbeck.cli.compare import typed
+    from limbeck_applications.nas.screen import TruthScreen
+    from limbeck_applications.nas.study.asked import TruthSettings
+    from limbeck_applications.nas.study.truth import make_truth
+
+    started, settings = time.perf_counter(), _asked(TruthSettings, flags)
+    folder = out or _folder("truth", settings)
+    with stoppable(), TruthScreen(folder) as screen:
+        screen.title(settings)
+        found = make_truth(
+            settings,
+            folder,
+            data_root=data_root,
+            download=download,
+            command=typed(click.get_current_context(), folder),
+            on_trained=screen.trained,
+        )
+        screen.done(found, time.perf_counter() - started)
+
+
+@nas.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
+def report(folder: Path, show: bool) -> None:
+    """Write the page and the tables of the study in FOLDER again, from its scores.
+
+    FOLDER is what 'limbeck nas rank --out' or 'limbeck nas search --out' wrote. Nothing is scored, and a study that is
+    not finished is shown as far as it has come.
+    """
+    from limbeck_applications.nas.report.page import publish
+    from limbeck_applications.nas.study.kept import load_outcome
+
+    path = publish(folder, load_outcome(folder))
+    click.echo(path)
+    if show:
+        click.launch(path.resolve().as_uri())
+
+
+def _study(
+    kind: str,
+    settings_class: type[ProblemSettings],
+    work: Callable[..., Any],
+    out: Path | None,
+    resume: Path | None,
+    data_root: Path | None,
+    download: bool,
+    flags: dict[str, Any],
+) -> int:
+    """Run a study, or go on with it, and show what it came to."""
+    from limbeck.cli.compare import typed
+    from limbeck.cli.distill import cache_folder
+    from limbeck_applications.nas.screen import StudyScreen
+    from limbeck_applications.nas.study.kept import load_outcome
+
+    started = time.perf_counter()
+    settings = _asked(settings_class, flags) if resume is None else _kept(settings_class, resume, out, flags)
+    folder = resume or out or _folder(kind, settings)
+    command = typed(click.get_current_context(), folder) if resume is None else load_outcome(folder).command
+    with stoppable(f"limbeck nas {kind} --resume {folder}") as pressed, StudyScreen(folder, pressed) as screen:
+        outcome = work(
+            settings,
+            folder,
+            data_root=data_root,
+            download=download,
+            cache=cache_folder(),
+            audience=screen,
+            command=command,
+        )
+        return screen.done(outcome, time.perf_counter() - started)
+
+
+def _folder(kind: str, settings: ProblemSettings) -> Path:
+    return Path("runs") / f"nas-{kind}-{settings.space.name}-{settings.data}"
+
+
+def _asked(settings_class: type[ProblemSettings], flags: dict[str, Any]) -> Any:
+    """Return the settings that were typed: --set, over them every other option.
+
+    Raises:
+        UsageError: unknown options, or values that they do not take.
+    """
+    from limbeck.cli.written import component, components
+    from limbeck.config import assignments, merge
+    from limbeck.options import parse
+
+    asked: dict[str, Any] = {}
+    for flag, path in SETTINGS.items():
+        value = flags.get(flag)
+        if value is not None and value != ():
+            asked = merge(asked, {path[0]: value if len(path) == 1 else {path[1]: value}})
+    for flag in ("space", "proxy"):
+        if flags.get(flag) is not None:
+            asked[flag] = component(flags[flag], f"--{flag}")
+    for flag in ("proxies", "searchers"):
+        if flags.get(flag):
+            asked[flag] = [each for text in flags[flag] for each in components(text, f"--{TYPED[flag]}")]
+    return parse(settings_class, merge(assignments(flags["pairs"]), asked), "")
+
+
+def _kept(settings_class: type[ProblemSettings], folder: Path, out: Path | None, flags: dict[str, Any]) -> Any:
+    """Return the settings that the study in a folder began with.
+
+    Raises:
+        UsageError: others were typed beside it, there is no study, or it is of the other kind.
+    """
+    from limbeck.errors import UsageError
+    from limbeck_applications.nas.study.kept import SETTINGS as KINDS
+    from limbeck_applications.nas.study.kept import load_settings
+
+    leave_out(folder, out, flags, TYPED)
+    settings = load_settings(folder)
+    if not isinstance(settings, settings_class):
+        kind = next(kind for kind, each in KINDS.items() if isinstance(settings, each))
+        raise UsageError(f"{folder} holds a study of another kind: type limbeck nas {kind} --resume {folder}.")
+    return settings

@@ -1,0 +1,209 @@
+"""From scores to the tables of a ranking: what each proxy says of the space, and how long that took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from limbeck.compare.rows import write_csv
+from limbeck_applications.nas import tops
+from limbeck_applications.nas.ranked import Line, Places, Top
+from limbeck_applications.nas.space import Architecture
+from limbeck_applications.nas.statistics import Array, Estimate, kendall, noise_floor, weighted
+from limbeck_applications.nas.study.rows import Ranking, RankOutcome
+
+TABLE_CSV, GROUPS_CSV, SCORES_CSV = "table.csv", "groups.csv", "scores.csv"
+
+SHARES = (0.05, 0.1, 0.2)
+"""Of the space: the best that figures are given for."""
+
+KINDS = 6
+"""Values up to which a trait divides a space into groups."""
+
+BASELINE = "parameters"
+"""The proxy that the others are to beat."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """A ranking as far as it has come.
+
+    Attributes:
+        outcome: what it was made of.
+        lines: proxies with a finished ranking, as they were asked for.
+    """
+
+    outcome: RankOutcome
+    lines: tuple[Line, ...]
+
+    @classmethod
+    def of(cls, outcome: RankOutcome) -> Results:
+        """Gather the finished rankings of an outcome."""
+        names, truth = tuple(each.name for each in outcome.architectures), _truth(outcome)
+        titles = dict.fromkeys(each.proxy for each in outcome.rankings)
+        lines = []
+        for title in titles:
+            own = [each for each in outcome.rankings if each.proxy == title]
+            whole = tuple(each for each in own if not each.failed and len(each.scores) == len(names))
+            if whole:
+                lines.append(Line(title, whole, len(own), names, truth))
+        return cls(outcome, tuple(lines))
+
+    @property
+    def truth(self) -> Array | None:
+        """Mean accuracy of each architecture over the seeds of the table, shape [n], or None."""
+        return _truth(self.outcome)
+
+    @property
+    def baseline(self) -> Line | None:
+        """The line of the parameter count."""
+        return next((line for line in self.lines if line.proxy == BASELINE), None)
+
+    @property
+    def best(self) -> Line | None:
+        """The line of the greatest rho; without a table the first."""
+        known = [line for line in self.lines if line.spearman is not None and line.spearman.value is not None]
+        first = self.lines[0] if self.lines else None
+        return max(known, key=lambda line: (line.spearman and line.spearman.value) or -1.0) if known else first
+
+    @cached_property
+    def floor(self) -> Estimate | None:
+        """How well one seed of full training ranks another; None without a table."""
+        table, names = self.outcome.truth, [each.name for each in self.outcome.architectures]
+        if table is None:
+            return None
+        by_seed = [table.of_seed(seed) for seed in table.seeds]
+        whole = [np.array([own[name] for name in names]) for own in by_seed if all(name in own for name in names)]
+        return noise_floor(whole)
+
+    @property
+    def numbers(self) -> list[int]:
+        """How many best architectures figures are given for: shares of the space, and what was asked for."""
+        count = len(self.outcome.architectures)
+        return sorted({*(tops.share_of(share, count) for share in SHARES), *self.outcome.settings.top})
+
+    @cached_property
+    def traits(self) -> dict[str, dict[str, Places]]:
+        """Groups of architectures by trait and value, of traits with a few values."""
+        found: dict[str, dict[str, Places]] = {}
+        for trait in dict.fromkeys(name for each in self.outcome.architectures for name in each.traits):
+            words = [each.traits.get(trait, "") for each in self.outcome.architectures]
+            kinds = list(dict.fromkeys(words))
+            if 1 < len(kinds) <= KINDS:
+                found[trait] = {kind: np.flatnonzero([word == kind for word in words]) for kind in kinds}
+        return found
+
+    def groups(self, line: Line) -> dict[str, Places]:
+        """Return the architectures that correlations of a line are taken of, by what they are called."""
+        count = len(self.outcome.architectures)
+        found = {"all": np.arange(count)}
+        for share in SHARES:
+            number = tops.share_of(share, count)
+            if line.truth is not None:
+                found[f"true top {share:.0%}"] = tops.best(line.truth, number)
+                found[f"own top {share:.0%}"] = tops.best(line.order, number)
+        for trait, kinds in self.traits.items():
+            found |= {f"{trait} {kind}": places for kind, places in kinds.items()}
+        return found
+
+    def chosen(self, line: Line, number: int) -> list[Architecture]:
+        """Return a proxy's best architectures, the best first and of equals the first of the space."""
+        order = np.argsort(-line.order, kind="stable")[:number]
+        return [self.outcome.architectures[place] for place in order]
+
+    def save(self, folder: Path) -> None:
+        """Write ``table.csv``, a line a proxy, ``groups.csv``, a line a group, and ``scores.csv``, one an architecture.
+
+        Raises:
+            UsageError: the folder cannot be written.
+        """
+        for name, records in (
+            (TABLE_CSV, [self._record(line) for line in self.lines]),
+            (GROUPS_CSV, [] if self.truth is None else [each for line in self.lines for each in self._grouped(line)]),
+            (SCORES_CSV, self._scores()),
+        ):
+            if records:
+                write_csv(folder / name, records, list(records[0]))
+
+    def _record(self, line: Line) -> dict[str, Any]:
+        over = None if self.baseline is None or line.truth is None else line.over(self.baseline)
+        best = {f"{key}_at_{top.number}": getattr(top, key) for top, key in self._tops(line)}
+        return {
+            "proxy": line.proxy,
+            "seeds": len(line.rankings),
+            "planned": line.planned,
+            "architectures": len(line.names),
+            "without_score": line.undefined,
+            "seconds": line.seconds,
+            "making_seconds": line.making,
+            "images": line.images,
+            "bytes": line.bytes,
+            **estimate_record("spearman", line.spearman),
+            **estimate_record("kendall_tau_b", line.kendall),
+            **estimate_record("weighted_tau", line.weighted),
+            **estimate_record(f"above_{BASELINE}", over),
+            "spearman_per_second": line.per_second,
+            **best,
+        }
+
+    def _tops(self, line: Line) -> list[tuple[Top, str]]:
+        found = [top for number in self.numbers if (top := line.top(number))]
+        return [(top, key) for top in found for key in ("precision", "regret", "best_rank")]
+
+    def _grouped(self, line: Line) -> list[dict[str, Any]]:
+        records = []
+        for name, places in self.groups(line).items():
+            assert line.truth is not None
+            own, truth = [each[places] for each in line.scores], line.truth[places]
+            found = line.within(places)
+            over = None if self.baseline is None else line.within(places, self.baseline)
+            records.append(
+                {
+                    "proxy": line.proxy,
+                    "group": name,
+                    "architectures": len(places),
+                    **estimate_record("spearman", found),
+                    **estimate_record("kendall_tau_b", kendall(own, truth)),
+                    **estimate_record("weighted_tau", weighted(own, truth)),
+                    **estimate_record(f"above_{BASELINE}", over),
+                    "undefined": found.reason,
+                }
+            )
+        return records
+
+    def _scores(self) -> list[dict[str, Any]]:
+        """Return what is known of each architecture, rankings that are not finished included."""
+        truth = self.truth
+        records: list[dict[str, Any]] = []
+        for place, each in enumerate(self.outcome.architectures):
+            cost = self.outcome.costs[each.name]
+            known: Mapping[str, Any] = {} if truth is None else {"accuracy": float(truth[place])}
+            scores = {
+                _titled(ranking): own.value if (own := ranking.scores.get(each.name)) else None
+                for ranking in self.outcome.rankings
+            }
+            costs = {"parameter_count": cost.parameters, "forward_flops": cost.flops}
+            records.append({"architecture": each.name, **each.traits, **costs, **known, **scores})
+        return records
+
+
+def estimate_record(name: str, found: Estimate | None) -> dict[str, float | None]:
+    """Return a figure and its interval for a spreadsheet."""
+    values = (None, None, None) if found is None else (found.value, found.low, found.high)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+
+
+def _truth(outcome: RankOutcome) -> Array | None:
+    if outcome.truth is None:
+        return None
+    known = outcome.truth.mean()
+    return np.array([known[each.name] for each in outcome.architectures])
+
+
+def _titled(ranking: Ranking) -> str:
+    return f"score of {ranking.proxy}, seed {ranking.seed}"

@@ -1,0 +1,263 @@
+"""What a person sees while a study of architectures goes on: a bar or plain lines, and a table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from limbeck.cli.compare_screen import fitted
+from limbeck.cli.follower import Follower
+from limbeck.cli.screen import duration, plural
+from limbeck_applications.nas.ranked import Line
+from limbeck_applications.nas.results import Results
+from limbeck_applications.nas.searches import SearchResults
+from limbeck_applications.nas.searches import Spread as SearchSpread
+from limbeck_applications.nas.statistics import Estimate
+from limbeck_applications.nas.study.asked import ProblemSettings, RankSettings, SearchSettings, TruthSettings
+from limbeck_applications.nas.study.audience import Audience
+from limbeck_applications.nas.study.kept import Outcome
+from limbeck_applications.nas.study.rows import Found, Made, RankOutcome, Scored
+from limbeck_applications.nas.truth import Measured, Truth
+
+RANK_SPARED = ("no score", "making s", "regret", "weighted", "tau-b", "images", "above params")
+"""Columns that a narrow terminal goes without, the least needed first."""
+
+SEARCH_SPARED = ("volume", "evaluations", "n", "s", "table acc. %")
+"""Likewise, of searches."""
+
+RANK_LEGEND = (
+    "rho: Spearman with full training; in brackets the middle 95 % of resampled architectures",
+    "above params: rho less that of the parameter count; s: in all, with making s, before the first architecture",
+    "regret: points of accuracy that the best tenth by the proxy lie below the best; table.csv, groups.csv hold more",
+)
+
+SEARCH_LEGEND = (
+    "score: of the proxy, the best found; retrained: its test accuracy after training on all the images",
+    "volume: hypervolume in score, parameters and FLOPs; mean ± population standard deviation over n searches",
+)
+
+
+class StudyScreen(Follower, Audience):
+    """Progress of a ranking or of searches; use as a context manager.
+
+    Args:
+        folder: of the study.
+        pressed: holds something once the user asked to stop.
+        console: where it is written; standard output when None.
+    """
+
+    def __init__(self, folder: Path, pressed: Sequence[int] = (), console: Console | None = None) -> None:
+        super().__init__(console)
+        self.folder, self.pressed = folder, pressed
+
+    def planned(self, outcome: Outcome) -> None:
+        """Say what is about to happen, and where it goes."""
+        settings = outcome.settings
+        self.console.print(_title(settings))
+        self.console.print(f"everything goes into {self.folder}")
+        if outcome.truth is not None:
+            seeds = plural(len(outcome.truth.seeds), "seed")
+            self.console.print(f"full training: {outcome.truth_name}, {seeds}")
+        elif isinstance(outcome, RankOutcome):
+            self.console.print("no table of full training, so no correlations: --truth FILE, or 'limbeck nas truth'")
+
+    def prepares(self, proxy: str, seed: int) -> None:
+        """Show that a proxy makes what it needs."""
+        self.drop()
+        self.follow(f"preparing {proxy}", 1, 0, f"seed {seed}")
+
+    def prepared(self, proxy: str, seed: int, made: Made) -> None:
+        """Say what that took, where it took something."""
+        self.drop()
+        if made.seconds >= 0.05:
+            images = f" ({plural(made.images, 'image')})" if made.images else ""
+            self.console.print(f"{proxy}, seed {seed}: prepared{images} in {duration(made.seconds)}")
+
+    def scored(self, proxy: str, seed: int, name: str, scored: Scored, done: int, total: int) -> None:
+        """Move the bar."""
+        self.follow(proxy, total, done, f"seed {seed}, {done}/{total} {name}")
+        self.say(f"{proxy}, seed {seed}: {done} of {plural(total, 'architecture')} scored", last=done == total)
+
+    def searches(self, searcher: str, seed: int, total: int) -> None:
+        """Begin a bar."""
+        self.drop()
+        self.follow(searcher, total, 0, f"seed {seed}")
+
+    def found(self, searcher: str, seed: int, found: Found, done: int, total: int) -> None:
+        """Move the bar."""
+        value = "no score" if found.value is None else f"{found.value:.4g}"
+        self.follow(searcher, total, done, f"seed {seed}, {done}/{total} {found.architecture.name}: {value}")
+        self.say(f"{searcher}, seed {seed}: {done} of {plural(total, 'evaluation')}", last=done == total)
+
+    def works(self, done: int, total: int, what: str) -> None:
+        """Say how far long work between evaluations is."""
+        self.say(f"{what}: {done} of {total}", last=done == total)
+
+    def retrained(self, searcher: str, seed: int, measured: Measured) -> None:
+        """Say what one of the best is worth."""
+        self.drop()
+        self.console.print(
+            f"{searcher}, seed {seed}: {measured.architecture} reaches {100 * measured.test:.2f} % on test images"
+        )
+
+    def failed(self, what: str, reason: str) -> None:
+        """Say why something is missing, or stop where the reason is that the user stopped."""
+        if self.pressed:
+            raise KeyboardInterrupt
+        self.drop()
+        self.console.print(f"{what} came to nothing: {reason}")
+
+    def tabled(self, outcome: Outcome) -> None:
+        """Write the tables and the page."""
+        from limbeck_applications.nas.report.page import publish  # matplotlib only when a page is written
+
+        publish(self.folder, outcome)
+
+    def done(self, outcome: Outcome, seconds: float) -> int:
+        """Show the table and where everything lies; return the command's exit status."""
+        self.close()
+        shown, missing = _rank_table(outcome) if isinstance(outcome, RankOutcome) else _search_table(outcome)
+        columns, spared, legend = shown
+        if columns:
+            self.console.print()
+            self.console.print(fitted(columns, self.console.width, spared))
+            self.console.print()
+            for text in legend:
+                self.console.print(text)
+        for text in missing:
+            self.console.print(f"missing: {text}")
+        self.console.print(f"done in {duration(seconds)}; open {self.folder}/report.html to see everything")
+        return 1 if missing else 0
+
+
+class TruthScreen(Follower):
+    """Progress of full training; use as a context manager.
+
+    Args:
+        folder: where the table goes.
+        console: where it is written; standard output when None.
+    """
+
+    def __init__(self, folder: Path, console: Console | None = None) -> None:
+        super().__init__(console)
+        self.folder = folder
+
+    def title(self, settings: TruthSettings) -> None:
+        """Say what is about to happen."""
+        training, seeds = settings.training, plural(settings.seeds, "seed")
+        self.console.print(f"{settings.space.name} on {settings.data}: {plural(training.epochs, 'epoch')}, {seeds}")
+        self.console.print(f"everything goes into {self.folder}")
+
+    def trained(self, done: int, total: int, measured: Measured) -> None:
+        """Move the bar."""
+        news = f"{measured.architecture}, seed {measured.seed}: {100 * measured.test:.2f} %"
+        self.follow("training", total, done, f"{done}/{total} {news}")
+        self.say(f"{done} of {plural(total, 'network')} trained; {news}", last=done == total)
+
+    def done(self, truth: Truth, seconds: float) -> None:
+        """Say what the table holds."""
+        self.close()
+        best = max(truth.mean().items(), key=lambda each: each[1])
+        self.console.print(f"best of {plural(len(truth.mean()), 'architecture')}: {best[0]}, {100 * best[1]:.2f} %")
+        self.console.print(f"done in {duration(seconds)}; the table is {self.folder}/truth.csv")
+
+
+Shown = tuple[dict[str, list[str]], tuple[str, ...], tuple[str, ...]]
+
+
+def _rank_table(outcome: RankOutcome) -> tuple[Shown, list[str]]:
+    results = Results.of(outcome)
+    missing = [f"{each.proxy}, seed {each.seed}: {each.failed}" for each in outcome.rankings if each.failed]
+    floor = results.floor
+    legend = RANK_LEGEND if results.truth is not None else RANK_LEGEND[1:2]
+    if floor is not None and floor.value is not None:
+        legend = (*legend, f"full training from another seed: rho {_interval(floor)}")
+    if any(line.undefined for line in results.lines):
+        legend = (*legend, "no score: architectures for which a proxy has none; they rank lowest")
+    return (rank_columns(results), RANK_SPARED, legend), missing
+
+
+def rank_columns(results: Results) -> dict[str, list[str]]:
+    """Return the columns of a ranking's table."""
+    lines, baseline = results.lines, results.baseline
+    tenth = results.numbers[min(1, len(results.numbers) - 1)] if results.outcome.architectures else 1
+    return {
+        "proxy": [line.proxy for line in lines],
+        "rho": [_interval(line.spearman) for line in lines],
+        "above params": [_above(line, baseline) for line in lines],
+        "tau-b": [_number(line.kendall) for line in lines],
+        "weighted": [_number(line.weighted) for line in lines],
+        "regret": [f"{100 * top.regret:.2f}" if (top := line.top(tenth)) else "" for line in lines],
+        "s": [_seconds(line.seconds) for line in lines],
+        "making s": [_seconds(line.making) if line.making else "" for line in lines],
+        "images": [f"{line.images:,}" if line.images else "" for line in lines],
+        "no score": [f"{line.undefined}" if line.undefined else "" for line in lines],
+    }
+
+
+def _search_table(outcome: Outcome) -> tuple[Shown, list[str]]:
+    assert not isinstance(outcome, RankOutcome)
+    missing = [f"{each.searcher}, seed {each.seed}: {each.failed}" for each in outcome.searches if each.failed]
+    return (search_columns(SearchResults.of(outcome)), SEARCH_SPARED, SEARCH_LEGEND), missing
+
+
+def search_columns(results: SearchResults) -> dict[str, list[str]]:
+    """Return the columns of a table of searches."""
+    lines = results.lines
+    return {
+        "searcher": [line.searcher for line in lines],
+        "score": [_spread(line.best, 1, 4) for line in lines],
+        "retrained %": [_spread(line.retrained, 100, 2) for line in lines],
+        "table acc. %": [_spread(line.accuracy, 100, 2) for line in lines],
+        "volume": [_spread(line.volume, 1, 3) for line in lines],
+        "evaluations": [f"{line.evaluations:.4g}" for line in lines],
+        "s": [_seconds(line.seconds) for line in lines],
+        "n": [f"{len(line.searches)}" for line in lines],
+    }
+
+
+def _title(settings: ProblemSettings) -> str:
+    where = f"{settings.space.name} on {settings.data}"
+    if isinstance(settings, RankSettings):
+        return f"{where}: ranked by {_listed([each.name for each in settings.proxies], 'proxies')}"
+    assert isinstance(settings, SearchSettings)
+    names = _listed([each.name for each in settings.searchers], "searchers")
+    return f"{where}: searched by {names}, {plural(settings.evaluations, 'evaluation')} each, {settings.proxy.name}"
+
+
+def _listed(names: Sequence[str], what: str) -> str:
+    return ", ".join(names) if len(names) <= 6 else f"{len(names)} {what}"
+
+
+def _interval(found: Estimate | None) -> str:
+    if found is None:
+        return ""
+    if found.value is None:
+        return "undefined"
+    ends = "" if found.low is None else f" [{found.low:.2f}, {found.high:.2f}]"
+    return f"{found.value:.3f}{ends}"
+
+
+def _number(found: Estimate | None) -> str:
+    return "" if found is None or found.value is None else f"{found.value:.3f}"
+
+
+def _above(line: Line, baseline: Line | None) -> str:
+    if baseline is None or line.truth is None or line is baseline:
+        return ""
+    found = line.over(baseline)
+    ends = "" if found.low is None else f" [{found.low:+.2f}, {found.high:+.2f}]"
+    return "" if found.value is None else f"{found.value:+.3f}{ends}"
+
+
+def _spread(spread: SearchSpread | None, factor: float, digits: int) -> str:
+    if spread is None:
+        return ""
+    text = f"{factor * spread.mean:.{digits}f}"
+    return f"{text} ± {factor * spread.std:.{digits}f}" if spread.number > 1 else text
+
+
+def _seconds(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}" if value < 1 else f"{value:.1f}"
