@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from limbeck.environment import environment
 from limbeck.execution.device import keep_freed_memory
 from limbeck.execution.executors import Executor, Job, Result
 from limbeck.files import folder_lock
@@ -100,7 +98,12 @@ def _notes(settings: TruthSettings, images: Images, command: str) -> dict[str, s
         "data": f"{problem.spec.name}, {len(problem.train)} training, {len(problem.validation)} validation and "
         f"{len(images.test)} test images",
         "training": ", ".join(f"{key} {value}" for key, value in settings.training.model_dump(mode="json").items()),
-        "device": str(images.device),
-        "versions": f"python {platform.python_version()}, torch {torch.__version__}",
+        "machine": _machine(str(images.device)),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def _machine(device: str) -> str:
+    found = environment(device)
+    name = found["cpu"] if found["device"] == "cpu" else found["device"]
+    return f"{name}, python {found['python']}, torch {found['torch']}"
