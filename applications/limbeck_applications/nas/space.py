@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -16,6 +17,7 @@ from limbeck.data import DataSpec
 from limbeck.errors import UsageError
 from limbeck_applications.nas.cost import Cost, measured
 from limbeck_applications.nas.drawing import SHOWN, Drawing, column, layers
+from limbeck_applications.nas.truth import Truth, read_truth
 
 Genome = tuple[int, ...]
 """For each gene of a space the position of the value chosen."""
@@ -101,6 +103,15 @@ class SearchSpace(Component, ABC):
             if architecture.name == name:
                 return architecture
         raise UsageError(f"'{name}' is no architecture of {self.name}; one is named like '{self.first().name}'.")
+
+    def truth(self, path: Path) -> Truth:
+        """Read a table of what full training gives, in the columns of ``truth.COLUMNS`` unless a space has a format.
+
+        Raises:
+            UsageError: there is no such file.
+            DataError: it is of another format.
+        """
+        return read_truth(path)
 
     def drawing(self, architecture: Architecture) -> list[Drawing]:
         """Return what pages draw of an architecture: its layers one below the other, unless a space shows more."""

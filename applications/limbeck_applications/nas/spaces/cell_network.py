@@ -1,6 +1,6 @@
 """A network of cells: which cell feeds which, and what each makes of its two inputs.
 
-Papers: arXiv:1707.07012, figure 4; arXiv:1806.09055, section 2.1; arXiv:2108.06156, section 3.1. Public code
+Papers: arXiv:1707.07012, sections 3 and 4; arXiv:1806.09055, section 2.1; arXiv:2108.06156. Public code
 chakkritte/EEEA-Net (Apache 2.0). Written from the definitions; what differs is said in ``cells.py``.
 """
 
@@ -104,9 +104,7 @@ class CellNetwork(nn.Module):
         super().__init__()
         self.length = len(kinds)
         stem = STEM * channels
-        self.stem = nn.Sequential(
-            nn.Conv2d(image_channels, stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem)
-        )
+        self.stem = nn.Sequential(nn.Conv2d(image_channels, stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem))
         self.cells = nn.ModuleDict()
         reached, before, last, larger = reaching([wiring for wiring, _ in kinds]), stem, stem, False
         for place, (wiring, reduces) in enumerate(kinds):

@@ -1,18 +1,17 @@
 """Cells: a normal and a reduction cell of a few nodes each, stacked into a network.
 
-Papers: Zoph et al., "Learning Transferable Architectures for Scalable Image Recognition" (arXiv:1707.07012), sections 3
-and 4; Termritthikun et al., "EEEA-Net: An Early Exit Evolutionary Neural Architecture Search" (arXiv:2108.06156), section
-3.1, whose genome of 32 integers and ten operations it has. Public code chakkritte/EEEA-Net (Apache 2.0). Written from the
-definitions.
+Papers: Zoph et al., "Learning Transferable Architectures for Scalable Image Recognition" (arXiv:1707.07012), sections
+3 and 4; Termritthikun et al., "EEEA-Net: An Early Exit Evolutionary Neural Architecture Search" (arXiv:2108.06156), whose
+genome of 32 integers and ten operations it has. Public code chakkritte/EEEA-Net (Apache 2.0). Written from the definitions.
 
 The same: four nodes a cell, each the sum of two operations on earlier states; reductions at one and two thirds of the
 cells, which double the channels; a stem of three times the channels; average pooling and a linear layer at the end.
 
 Different: a node may read every earlier state, as in NASNet, where the public code's i-th node (from 0) reads the first
-i + 1 of i + 2; ``output=all`` concatenates all nodes, as that code does when it searches, where the default concatenates
-those that no other node reads, as NASNet and its published cells do; there is no auxiliary head, dropout or dropped path,
-and cells that do not reach the classifier are not built. The paper searches with 8 cells of 16 channels; the defaults are
-for a CPU.
+i + 1 of i + 2. A cell hands on the nodes that no other reads, as NASNet and the cells that were published do;
+``output=all`` hands on all, as the public code does when it searches. There is no auxiliary head, no dropout, and no path
+is dropped. Cells that do not reach the classifier are not built. The paper searches with 8 cells of 16 channels; the
+defaults are for a CPU.
 """
 
 from __future__ import annotations
@@ -40,11 +39,11 @@ LETTERS = {OPERATIONS[name][0]: place for place, name in enumerate(NAMES)}
 class Cells(SearchSpace):
     """A normal and a reduction cell; each node adds two operations on earlier states.
 
-    A genome has, cell by cell and node by node, an operation and an input twice. A name spells the same with a letter and
-    a digit, such as ``s0k1-m1d2-...``: ``m`` max pooling, ``a`` average pooling, ``k`` skip, ``s`` and ``t`` separable
-    convolutions of 3 and 5, ``d`` and ``e`` dilated ones, ``c`` 7x1-1x7, ``i`` and ``j`` inverted residuals of 3 and 5;
-    input 0 is the cell before last, 1 the last cell, 2 the first node. The two cells are joined by ``_``. The pairs of a
-    node are sorted, since a sum has no order; nothing else makes two genomes one.
+    A genome has, cell by cell and node by node, an operation and an input twice. A name spells the same with a letter
+    and a digit, such as ``s0k1-m1d2-...``: ``m`` max pooling, ``a`` average pooling, ``k`` skip, ``s`` and ``t``
+    separable convolutions of 3 and 5, ``d`` and ``e`` dilated ones, ``c`` 7x1-1x7, ``i`` and ``j`` inverted residuals
+    of 3 and 5; input 0 is the cell before last, 1 the last cell, 2 the first node. ``_`` joins the two cells. The pairs
+    of a node are sorted, since a sum has no order; nothing else makes two genomes one.
     """
 
     class Options(OptionsBase):

@@ -1,12 +1,15 @@
 """The cells of NAS-Bench-201: four nodes, an operation of five on each of the six edges between them.
 
-Paper: Dong and Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search" (arXiv:2001.00326),
-section 2.1 and figure 1. Public code D-X-Y/AutoDL-Projects and D-X-Y/NATS-Bench (MIT). Written from the definitions.
+Paper: Dong and Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search"
+(arXiv:2001.00326), section 2.1 and figure 1. Public code D-X-Y/AutoDL-Projects and D-X-Y/NATS-Bench (MIT). Written from the
+definitions.
 
-The same: operations, their order in the genome, the skeleton of three stages with a residual block of stride 2 between them,
-names such as ``|nor_conv_3x3~0|+|skip_connect~0|none~1|+|...|``; convolutions on edges that lead nowhere are built and
-counted, as there. Different: one cell a stage where the benchmark trains five (``cells=5`` is its network); the shortcut
-of a residual block keeps the border of maps of odd size, to match its convolution.
+The same: operations, their order in the genome, three stages with a residual block of stride 2 between them, names such
+as ``|nor_conv_3x3~0|+|skip_connect~0|none~1|+|...|``; convolutions on edges that lead nowhere are built and counted, so
+parameters are those that the benchmark publishes.
+
+Different: one cell a stage where the benchmark trains five (``cells=5`` is its network); the shortcut of a residual block
+keeps the border of maps of odd size, to match its convolution.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from limbeck.errors import UsageError
 from limbeck.options import Options as OptionsBase
 from limbeck_applications.nas.drawing import Drawing, Edge, Node
 from limbeck_applications.nas.space import Architecture, Gene, Genome, SearchSpace
-from limbeck_applications.nas.spaces.cell_operations import Residual, relu_conv_norm
+from limbeck_applications.nas.spaces.cell_operations import relu_conv_norm
+from limbeck_applications.nas.spaces.nb201_table import read
 from limbeck_applications.nas.truth import Truth
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -85,9 +89,7 @@ class Reduction(nn.Module):
         super().__init__()
         self.first = relu_conv_norm(channels, 2 * channels, 3, stride=2)
         self.second = relu_conv_norm(2 * channels, 2 * channels, 3)
-        self.shortcut = nn.Sequential(
-            nn.AvgPool2d(2, ceil_mode=True), nn.Conv2d(channels, 2 * channels, 1, bias=False)
-        )
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), nn.Conv2d(channels, 2 * channels, 1, bias=False))
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps [n, 2 ch, ceil(h / 2), ceil(w / 2)] of maps [n, ch, h, w]."""
@@ -116,8 +118,8 @@ class BenchNetwork(nn.Module):
 class NasBench201(SearchSpace):
     """The 15,625 cells of NAS-Bench-201, by the names that the benchmark gives them.
 
-    6,466 of them differ when edges of ``none`` and ``skip_connect`` are worked out; with ``isomorphic=true`` the others are
-    known as the first of their kind, as the paper counts. (It takes two convolutions on the same maps for one.)
+    6,466 of them differ when edges of ``none`` and ``skip_connect`` are worked out. With ``isomorphic=true`` the others
+    are known as the first of their kind, as the paper counts, which takes two convolutions of the same maps for one.
     """
 
     class Options(OptionsBase):
@@ -133,7 +135,7 @@ class NasBench201(SearchSpace):
 
     def canonical(self, genome: Genome) -> Genome:
         """Return the first genome of the same cell where those are one, the genome itself where they are not."""
-        return _first_of_kind()[_kind(genome)] if self.options.isomorphic else genome
+        return _alike(genome)[0] if self.options.isomorphic else genome
 
     def name_of(self, genome: Genome) -> str:
         """Return the benchmark's name."""
@@ -159,15 +161,22 @@ class NasBench201(SearchSpace):
             )
         return self.decode(genome)
 
+    def neighbours(self, architecture: Architecture) -> list[Architecture]:
+        """Return the architectures that differ in one gene, of their own or of a cell that computes the same."""
+        if not self.options.isomorphic:
+            return super().neighbours(architecture)
+        alike = (Architecture("", genome) for genome in _alike(architecture.genome))
+        found = {near.genome: near for own in alike for near in super(NasBench201, self).neighbours(own)}
+        found.pop(architecture.genome, None)
+        return list(found.values())
+
     def truth(self, path: Path) -> Truth:
-        """Read a table of one data set that was exported from the benchmark.
+        """Read a table of one data set that was exported from the benchmark, as ``nb201_table`` says.
 
         Raises:
             UsageError: there is no such file.
             DataError: it is of another format.
         """
-        from limbeck_applications.nas.spaces.nb201_table import read
-
         return read(path, self)
 
     def build(self, architecture: Architecture, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
@@ -207,6 +216,7 @@ class NasBench201(SearchSpace):
         return [Drawing("cell", nodes, edges)]
 
 
+@functools.cache
 def _kind(genome: Genome) -> str:
     """Return what a cell computes, written out: zeros as ``#``, skips worked out, sums sorted."""
     nodes = ["0"]
@@ -222,8 +232,13 @@ def _kind(genome: Genome) -> str:
 
 
 @functools.cache
-def _first_of_kind() -> dict[str, Genome]:
-    found: dict[str, Genome] = {}
+def _kinds() -> dict[str, list[Genome]]:
+    """Return the genomes of each kind, in order."""
+    found: dict[str, list[Genome]] = {}
     for genome in itertools.product(range(len(NAMES)), repeat=len(EDGES)):
-        found.setdefault(_kind(genome), genome)
+        found.setdefault(_kind(genome), []).append(genome)
     return found
+
+
+def _alike(genome: Genome) -> list[Genome]:
+    return _kinds()[_kind(genome)]
