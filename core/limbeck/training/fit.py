@@ -20,8 +20,10 @@ from limbeck.training.metrics import Accuracy, accuracy
 from limbeck.training.schedule import Budget, Constant, Schedule
 from limbeck.training.sharpness import Sharpness
 from limbeck.training.single import Training
-from limbeck.training.stacked import Stack, groups, is_worth_trying, may_stack
+from limbeck.training.stackable import groups, is_worth_trying, may_stack
+from limbeck.training.stacked import Stack
 from limbeck.training.task import Optimiser, Settings, Streams
+from limbeck.training.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def fit(
     schedule: Schedule = Constant(),  # noqa: B008  (frozen)
     sharpness: float | Sharpness | None = None,
     clip: float | None = None,
+    teacher: Teacher | None = None,
     augmentation: Augmentation | None = None,
     order: Literal["independent", "shared"] = "independent",
     order_seed: int = 0,
@@ -147,6 +150,8 @@ def fit(
         sharpness: radius of sharpness-aware minimisation (arXiv:2010.01412), which costs a second pass; or a
             ``Sharpness``, which also knows the adaptive radius and the surrogate gap.
         clip: largest L2 norm of the whole gradient.
+        teacher: a trained network that all of them learn from beside the labels (knowledge distillation); a training
+            that is resumed is given it again.
         augmentation: one operation a batch with parameters of its own per image.
         order: ``independent``: each network's order comes from its own generator; ``shared``: all see the
             same batches, drawn from ``order_seed``.
@@ -176,11 +181,12 @@ def fit(
     tasks = make_tasks(count, data, labels, sample_weights, class_mask, augmentation, place)
     streams = make_streams(tasks, start, seeds, generators, order, order_seed, place)
     rates, decays = per_network("lr", lr, count), per_network("weight_decay", weight_decay, count)
+    taught_by = None if teacher is None else teacher.of(network, place)
     run = _Run(network, snapshots, dict(eval_sets or {}), eval_snapshots, on_epoch)
     saved = resume_from.checkpoint if isinstance(resume_from, FitResult) else resume_from or {}
 
     def training(position: int) -> Training:
-        how = (budget, batch_size, objective, optimiser, momentum, schedule, flat, clip, place, kind, chunk)
+        how = (budget, batch_size, objective, optimiser, momentum, schedule, flat, clip, place, kind, chunk, taught_by)
         settings = Settings(rates[position], decays[position], *how)
         return Training(network, start_state(network, start[position]), tasks[position], settings, streams[position])
 

@@ -12,7 +12,9 @@ from limbeck.errors import UsageError
 from limbeck.networks.functional import FunctionalNetwork, State
 from limbeck.synthetic.labels import LabelProjector
 from limbeck.training.data import TrainData
+from limbeck.training.losses import Objective
 from limbeck.training.metrics import autocast
+from limbeck.training.optimisers import gradients_of, make_optimiser
 from limbeck.training.schedule import Epochs
 from limbeck.training.sharpness import Sharpness
 from limbeck.training.task import Settings, Streams, Task
@@ -161,16 +163,40 @@ class Training:
         """Leave the gradient of the batch's loss on the parameters and return the loss, detached."""
         for parameter in self._parameters:
             parameter.grad = None
-        chunk, objective, mask = self.settings.chunk or len(images), self.settings.objective, self.task.class_mask
+        chunk = self.settings.chunk or len(images)
         if len(images) <= chunk or self.network.couples_samples:
-            return self._add_gradient(objective(self._logits(images), targets, weights, mask))
-        divisor = objective.divisor(len(images), weights)
+            return self._add_gradient(self._loss(images, targets, weights))
+        divisor = self.settings.objective.divisor(len(images), weights)
         loss = self._zero()
         for start in range(0, len(images), chunk):
             part = slice(start, start + chunk)
             own = None if weights is None else weights[part]
-            loss += self._add_gradient(objective.share(self._logits(images[part]), targets[part], own, mask, divisor))
+            loss += self._add_gradient(self._loss(images[part], targets[part], own, divisor))
         return loss
+
+    def _loss(
+        self, images: Tensor, targets: Tensor, weights: Tensor | None, divisor: Tensor | int | None = None
+    ) -> Tensor:
+        """Return the loss of a batch, or what some samples add to that of a batch whose divisor is known."""
+        logits, own, teacher = self._logits(images), self.settings.objective, self.settings.teacher
+        loss = self._share(own, logits, targets, weights, divisor)
+        if teacher is None:
+            return loss
+        taught = self._share(teacher.objective(own), logits, teacher.targets(images), weights, divisor)
+        return teacher.blend(loss, taught)
+
+    def _share(
+        self,
+        objective: Objective,
+        logits: Tensor,
+        targets: Tensor,
+        weights: Tensor | None,
+        divisor: Tensor | int | None,
+    ) -> Tensor:
+        mask = self.task.class_mask
+        if divisor is None:
+            return objective(logits, targets, weights, mask)
+        return objective.share(logits, targets, weights, mask, divisor)
 
     def _logits(self, images: Tensor) -> Tensor:
         with autocast(self.settings.device, self.settings.dtype):
@@ -205,6 +231,7 @@ class Training:
 
     @property
     def working_dtype(self) -> torch.dtype:
+        """Type of weights, images and losses; mixed precision keeps the network's."""
         return self.network.dtype if self._is_mixed else self.settings.dtype
 
     def _leaves(self, start: State) -> State:
@@ -250,26 +277,3 @@ class Training:
         self.streams.train.set_state(saved["generator.train"].cpu())
         self.streams.augment.set_state(saved["generator.augment"].cpu())
         self._set_rate()
-
-
-def gradients_of(loss: Tensor, parameters: list[Tensor]) -> list[Tensor | None]:
-    """Return a loss's gradients; None for what it does not depend on.
-
-    A gradient may come in another memory layout than its parameter, which fused optimisers take no notice of.
-
-    Args:
-        loss: a scalar.
-        parameters: contiguous leaves.
-    """
-    found = torch.autograd.grad(loss, parameters, allow_unused=True)
-    return [None if each is None else each.contiguous() for each in found]
-
-
-def make_optimiser(parameters: list[Tensor], settings: Settings) -> torch.optim.Optimizer:
-    """Build PyTorch's own optimiser in its fused form, one kernel for all the weights."""
-    lr, decay = settings.lr, settings.weight_decay
-    if settings.optimiser == "adam":
-        return torch.optim.Adam(parameters, lr=lr, weight_decay=decay, fused=True)
-    if settings.optimiser == "adamw":
-        return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay, fused=True)
-    return torch.optim.SGD(parameters, lr=lr, weight_decay=decay, momentum=settings.momentum, fused=True)
