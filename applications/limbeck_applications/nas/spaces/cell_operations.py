@@ -1,14 +1,16 @@
 """The ten operations of a cell: what happens to maps between two of its nodes.
 
-Papers: Zoph et al., "Learning Transferable Architectures for Scalable Image Recognition" (arXiv:1707.07012), section 3;
-Liu et al., "DARTS: Differentiable Architecture Search" (arXiv:1806.09055), section 3; Termritthikun et al., "EEEA-Net"
-(arXiv:2108.06156), whose choice of ten it is. Public code chakkritte/EEEA-Net (Apache 2.0). Written from the definitions.
+Papers: Zoph et al., "Learning Transferable Architectures for Scalable Image Recognition" (arXiv:1707.07012), section
+3; Liu et al., "DARTS: Differentiable Architecture Search" (arXiv:1806.09055), section 3; Termritthikun et al.,
+"EEEA-Net" (arXiv:2108.06156), whose choice of ten it is. Public code chakkritte/EEEA-Net (Apache 2.0). Written from
+the definitions.
 
 The same: ReLU, convolution, batch norm in this order; separable convolutions twice in a row; dilation 2; the 7x1-1x7
 convolution as two with one norm after both; an inverted residual does not expand its channels; average pooling leaves
 the border out.
 
-Different: two interleaved 1x1 convolutions halve maps of odd size as well, to the larger half, as the other operations do.
+Different: two interleaved 1x1 convolutions halve maps of odd size as well, to the larger half, as the other operations
+do.
 """
 
 from __future__ import annotations

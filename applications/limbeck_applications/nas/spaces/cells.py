@@ -1,17 +1,18 @@
 """Cells: a normal and a reduction cell of a few nodes each, stacked into a network.
 
 Papers: Zoph et al., "Learning Transferable Architectures for Scalable Image Recognition" (arXiv:1707.07012), sections
-3 and 4; Termritthikun et al., "EEEA-Net: An Early Exit Evolutionary Neural Architecture Search" (arXiv:2108.06156), whose
-genome of 32 integers and ten operations it has. Public code chakkritte/EEEA-Net (Apache 2.0). Written from the definitions.
+3 and 4; Termritthikun et al., "EEEA-Net: An Early Exit Evolutionary Neural Architecture Search" (arXiv:2108.06156),
+whose genome of 32 integers and ten operations it has. Public code chakkritte/EEEA-Net (Apache 2.0). Written from the
+definitions.
 
 The same: four nodes a cell, each the sum of two operations on earlier states; reductions at one and two thirds of the
 cells, which double the channels; a stem of three times the channels; average pooling and a linear layer at the end.
 
-Different: a node may read every earlier state, as in NASNet, where the public code's i-th node (from 0) reads the first
-i + 1 of i + 2. A cell hands on the nodes that no other reads, as NASNet and the cells that were published do;
-``output=all`` hands on all, as the public code does when it searches. There is no auxiliary head, no dropout, and no path
-is dropped. Cells that do not reach the classifier are not built. The paper searches with 8 cells of 16 channels; the
-defaults are for a CPU.
+Different: a node may read every earlier state, as in NASNet, where the public code's i-th node (from 0) reads the
+first i + 1 of i + 2. A cell hands on the nodes that no other reads, as NASNet and the cells that were published do;
+``output=all`` hands on all, as the public code does when it searches. There is no auxiliary head, no dropout, and no
+path is dropped. Cells that do not reach the classifier are not built. The paper searches with 8 cells of 16 channels;
+the defaults are for a CPU.
 """
 
 from __future__ import annotations

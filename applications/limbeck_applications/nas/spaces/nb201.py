@@ -1,15 +1,15 @@
 """The cells of NAS-Bench-201: four nodes, an operation of five on each of the six edges between them.
 
 Paper: Dong and Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search"
-(arXiv:2001.00326), section 2.1 and figure 1. Public code D-X-Y/AutoDL-Projects and D-X-Y/NATS-Bench (MIT). Written from the
-definitions.
+(arXiv:2001.00326), section 2.1 and figure 1. Public code D-X-Y/AutoDL-Projects and D-X-Y/NATS-Bench (MIT). Written
+from the definitions.
 
 The same: operations, their order in the genome, three stages with a residual block of stride 2 between them, names such
 as ``|nor_conv_3x3~0|+|skip_connect~0|none~1|+|...|``; convolutions on edges that lead nowhere are built and counted, so
 parameters are those that the benchmark publishes.
 
-Different: one cell a stage where the benchmark trains five (``cells=5`` is its network); the shortcut of a residual block
-keeps the border of maps of odd size, to match its convolution.
+Different: one cell a stage where the benchmark trains five (``cells=5`` is its network); the shortcut of a residual
+block keeps the border of maps of odd size, to match its convolution.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ holds. Its own library (``nats_bench``, MIT) writes the table in a few lines; a 
             accuracies = valid["valid-accuracy"] / 100, test["test-accuracy"] / 100
             table.writerow([name, *accuracies, test["train-all-time"]])
 
-That is the mean over the seeds from which the benchmark trained a cell, which are one, two or three; the number of a seed
-in place of ``False`` gives that seed, where there is one, for a column ``seed``.
+That is the mean over the seeds from which the benchmark trained a cell, which are one, two or three; the number of a
+seed in place of ``False`` gives that seed, where there is one, for a column ``seed``.
 """
 
 from __future__ import annotations
