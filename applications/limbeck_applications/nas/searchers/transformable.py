@@ -83,6 +83,30 @@ def interpolated(maps: Tensor, channels: int) -> Tensor:
     return torch.matmul(_averaging(maps.shape[1], channels).to(maps), maps.flatten(2)).unflatten(2, maps.shape[2:])
 
 
+class Norms(nn.Module):
+    """A batch norm for each width of a layer, in one tensor, so that those not drawn have gradients of zero.
+
+    There are no running statistics: the network is a means of learning sizes, and is never tested.
+
+    Args:
+        widths: rising.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(len(widths), widths[-1]))
+        self.bias = nn.Parameter(torch.zeros(len(widths), widths[-1]))
+
+    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the first weights, in which nothing is random."""
+        return {"weight": torch.ones_like(self.weight), "bias": torch.zeros_like(self.bias)}
+
+    def forward(self, maps: Tensor, position: int) -> Tensor:
+        """Return maps [n, ch, h, w] of the width at a position, normalised over the batch."""
+        weight, bias = (each[position, : maps.shape[1]] for each in (self.weight, self.bias))
+        return F.batch_norm(maps, None, None, weight, bias, training=True)
+
+
 class Transformable(nn.Module):
     """All chains of a grid in one network, which is the largest of them unless ``sizes`` is set.
 
@@ -96,9 +120,7 @@ class Transformable(nn.Module):
         most, (height, width) = grid.widths[-1], grid.sides[-1]
         given = [grid.shape[0], *[most] * (grid.stages * grid.layers - 1)]
         self.convs = nn.ModuleList(nn.Conv2d(each, most, grid.kernel, padding=grid.kernel // 2) for each in given)
-        self.norms = nn.ModuleList(
-            nn.ModuleList(nn.BatchNorm2d(each) for each in grid.widths if grid.norm == "batch") for _ in given
-        )
+        self.norms = nn.ModuleList(Norms(grid.widths) for _ in given if grid.norm == "batch")
         self.classifier = nn.Linear(most * height * width, grid.classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -119,11 +141,9 @@ class Transformable(nn.Module):
         most = max(widths)
         assert isinstance(conv, nn.Conv2d) and conv.bias is not None
         whole = F.conv2d(maps, conv.weight[:most, : maps.shape[1]], conv.bias[:most], padding=conv.padding)
-        norms = self.norms[place]
-        assert isinstance(norms, nn.ModuleList)
         parts = [whole[:, :width] for width in widths]
-        if len(norms):
-            parts = [norms[each](part) for each, part in zip(positions, parts, strict=True)]
+        if len(self.norms):
+            parts = [self.norms[place](part, each) for each, part in zip(positions, parts, strict=True)]
         return F.relu(_mixed(parts, self.sizes.shares[place].to(maps)))
 
 
