@@ -147,17 +147,18 @@ class KeptLab:
 
     def _score(self, asked: Sequence[Asked], notes: Sequence[Mapping[str, Any]]) -> list[Trial]:
         """Score, and number the trials in the order asked, whatever the order they finish in."""
-        first = len(self._trials)
-        scored = self.scorer.score(asked)
-        made = [
-            self._trial(first + place, each, found, own)
-            for place, (each, found, own) in enumerate(zip(asked, scored, notes, strict=True))
-        ]
-        self._trials += made
-        if self._told is not None:
-            for trial in made:
-                self._told(trial)
-        return made
+        first, waiting = len(self._trials), dict[int, Scored]()
+
+        def arrived(place: int, scored: Scored) -> None:
+            waiting[place] = scored
+            while (ready := len(self._trials) - first) in waiting:
+                trial = self._trial(first + ready, asked[ready], waiting[ready], notes[ready])
+                self._trials.append(trial)
+                if self._told is not None:
+                    self._told(trial)
+
+        self.scorer.score(asked, arrived)
+        return self._trials[first:]
 
     def _trial(self, number: int, asked: Asked, scored: Scored, notes: Mapping[str, Any]) -> Trial:
         key = "" if scored.failed or not self.proxy.trains else self.scorer.key_of(asked)

@@ -10,6 +10,11 @@ again, so that no evaluation is spent twice; nothing is shared between networks.
 
 from __future__ import annotations
 
+from pydantic import Field
+
+from limbeck.errors import UsageError
+from limbeck.options import Options as OptionsBase
+from limbeck_applications.nas.cost import Cost
 from limbeck_applications.nas.searcher import Lab, Searcher
 from limbeck_applications.nas.searchers.draws import Draws
 from limbeck_applications.nas.space import Architecture
@@ -18,10 +23,29 @@ from limbeck_applications.nas.space import Architecture
 class Random(Searcher):
     """Score different architectures drawn by lot, in one call, so that equal structures are trained together."""
 
+    class Options(OptionsBase):
+        """A budget, so that a search that has one is met on equal terms."""
+
+        most_parameters: int | None = Field(None, ge=1, description="parameters of an architecture at most")
+        most_flops: int | None = Field(None, ge=1, description="FLOPs of an architecture at most")
+
     def search(self, lab: Lab) -> None:
-        """Score as many as may be scored, or all that there are."""
+        """Score as many as may be scored, or all that there are.
+
+        Raises:
+            UsageError: no architecture that was drawn meets the budget.
+        """
         draws, chance = Draws(lab), lab.generator("random")
         found: list[Architecture] = []
-        while len(found) < lab.remaining and (architecture := draws.new(chance)) is not None:
+        while len(found) < lab.remaining and (architecture := draws.new(chance, self._allowed)) is not None:
             found.append(architecture)
+        if not found and lab.remaining:
+            raise UsageError(
+                f"no architecture of {lab.space.name} that was drawn meets the budget of searcher 'random': raise "
+                "most_parameters or most_flops."
+            )
         lab.score(found)
+
+    def _allowed(self, cost: Cost) -> bool:
+        most = (self.options.most_parameters, cost.parameters), (self.options.most_flops, cost.flops)
+        return all(limit is None or found <= limit for limit, found in most)

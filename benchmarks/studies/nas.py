@@ -1,0 +1,158 @@
+"""Architecture search: how well proxies rank, and what searchers find by one of them, on Fashion-MNIST; resumable.
+
+    python benchmarks/studies/nas.py --data-root DATA [--only rank exhaustive cells chains widths evolved]
+
+10,000 training images, and others of the training part to rank on. rank: every proxy on the 72 ConvNets, against the
+table of full training that comes with Limbeck. exhaustive: all 72 by one proxy. cells: evolution against random
+search. chains: growing networks against random search. widths: learned widths and depths against random search at
+equal image passes. evolved: one evolution of 200 evaluations, killed after 60 and after 130 of them and continued, its
+best trained on all the images.
+
+Each case keeps its scores in a folder below --runs, where 'limbeck nas report' makes a page of them, and its tables
+go to benchmarks/results/nas. The same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from limbeck.options import parse
+from limbeck_applications.nas.report.page import publish
+from limbeck_applications.nas.study.asked import RankSettings, SearchSettings
+from limbeck_applications.nas.study.audience import Audience
+from limbeck_applications.nas.study.rank import rank
+from limbeck_applications.nas.study.search import search
+
+RESULTS = Path(__file__).parents[1] / "results" / "nas"
+TABLES = ("table.csv", "groups.csv", "scores.csv")
+
+IMAGES: dict[str, Any] = {"data": "fashion_mnist", "images": 10_000, "validation": 5_000}
+FEWER: dict[str, Any] = {**IMAGES, "validation": 2_000}
+DISTILLED = {"name": "distilled", "method": "dm", "seconds": 30.0}
+SHORT = {"epochs": 30, "batch_size": 25}
+LONG = {"epochs": 100, "batch_size": 64}
+CELLS: dict[str, Any] = {
+    **FEWER,
+    "space": {"name": "cells", "channels": 8, "cells": 3},
+    "proxy": {**DISTILLED, "ipc": 5, **SHORT},
+}
+CHAINS: dict[str, Any] = {**FEWER, "space": {"name": "chains"}, "proxy": {**DISTILLED, **SHORT}}
+
+RANKED: dict[str, Any] = {
+    **IMAGES,
+    "proxies": [
+        {**DISTILLED, **SHORT},
+        {"name": "distilled", "method": "datadam", "seconds": 30.0, **SHORT},
+        {"name": "random", **SHORT},
+        {"name": "herding", **SHORT},
+        {"name": "early_stopping", **SHORT},
+        {**DISTILLED, **LONG},
+        {"name": "random", **LONG},
+        {"name": "early_stopping", **LONG},
+        *({"name": name} for name in ("parameters", "flops", "synflow", "snip", "grad_norm", "jacov", "nwot")),
+    ],
+}
+SEARCHED: dict[str, dict[str, Any]] = {
+    "exhaustive": {**IMAGES, "searchers": [{"name": "exhaustive"}], "evaluations": 72, "proxy": {**DISTILLED, **SHORT}},
+    "cells": {**CELLS, "searchers": [{"name": "eeea"}, {"name": "random"}], "seeds": 3, "retrain": 0},
+    "chains": {**CHAINS, "searchers": [{"name": "eas"}, {"name": "random"}], "seeds": 3},
+    "widths": {**CHAINS, "searchers": [{"name": "tas"}, {"name": "random"}], "seeds": 3},
+    "evolved": {**CELLS, "searchers": [{"name": "eeea", "population": 20}], "evaluations": 200},
+}
+KILLED_AFTER = (60, 130)
+"""Architectures on disk after which the evolution is killed."""
+
+
+class Screen(Audience):
+    """A line for each step."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Print a line with the seconds so far."""
+        print(f"{time.monotonic() - self.began:6.0f} s  {text}", flush=True)
+
+    def prepared(self, proxy: str, seed: int, made: Any) -> None:
+        """Say that a proxy's images are there."""
+        self.say(f"{proxy}, seed {seed}: {made.images} images, {made.seconds:.0f} s")
+
+    def scored(self, proxy: str, seed: int, name: str, scored: Any, done: int, total: int) -> None:
+        """Say now and then how far a ranking has come."""
+        if done % 24 == 0 or done == total:
+            self.say(f"{proxy}, seed {seed}: {done} of {total}")
+
+    def found(self, searcher: str, seed: int, found: Any, done: int, total: int) -> None:
+        """Say what a search found."""
+        self.say(f"{searcher}, seed {seed}, {done} of {total}: {found.architecture.name} {found.value} {found.failed}")
+
+    def retrained(self, searcher: str, seed: int, measured: Any) -> None:
+        """Say what the best came to."""
+        self.say(f"{searcher}, seed {seed}: {measured.architecture} tests {measured.test:.4f}")
+
+    def failed(self, what: str, reason: str) -> None:
+        """Say why something came to nothing."""
+        self.say(f"{what}: {reason}")
+
+
+def run(case: str, args: argparse.Namespace) -> None:
+    """Do what is missing of a case, and keep its tables."""
+    folder, told = args.runs / case, Screen()
+    where = {"data_root": args.data_root, "cache": args.runs / "cache", "audience": told, "command": f"--only {case}"}
+    shared = {"device": args.device, "executor": {"name": args.executor}}
+    if case == "rank":
+        outcome: Any = rank(parse(RankSettings, {**RANKED, **shared}, case), folder, **where)
+    else:
+        outcome = search(parse(SearchSettings, {**SEARCHED[case], **shared}, case), folder, **where)
+    publish(folder, outcome)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for name in TABLES:
+        if (folder / name).exists():
+            shutil.copyfile(folder / name, RESULTS / f"{case}_{name}")
+
+
+def killed(args: argparse.Namespace) -> None:
+    """Begin the evolution and kill it after each number of architectures; what is done already is not begun again."""
+    scores = args.runs / "evolved" / "scores.jsonl"
+    for number in KILLED_AFTER:
+        if _lines(scores) >= number:
+            continue
+        command = [sys.executable, __file__, "--only", "evolved", "--runs", str(args.runs), "--device", args.device]
+        command += ["--data-root", str(args.data_root)] if args.data_root else []
+        worker = subprocess.Popen([*command, "--whole"])
+        while worker.poll() is None and _lines(scores) < number:
+            time.sleep(0.2)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        print(f"killed after {_lines(scores)} architectures", flush=True)
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_bytes().splitlines()) if path.exists() else 0
+
+
+def main() -> None:
+    """Do the cases asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--runs", type=Path, default=Path("runs/benchmarks/nas"))
+    parser.add_argument("--only", nargs="*", choices=["rank", *SEARCHED], default=["rank", *SEARCHED])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--executor", default="serial", help="processes scores several architectures at once")
+    parser.add_argument("--whole", action="store_true", help="do not kill the evolution")
+    args = parser.parse_args()
+    for case in args.only:
+        if case == "evolved" and not args.whole:
+            killed(args)
+        run(case, args)
+
+
+if __name__ == "__main__":
+    main()
