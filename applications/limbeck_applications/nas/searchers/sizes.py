@@ -3,10 +3,10 @@
 Paper: Dong and Yang, "Network Pruning via Transformable Architecture Search" (arXiv:1905.09717), section 3.2. Public
 code: AutoDL-Projects (MIT). Written from the paper.
 
-What is the same: every layer has a distribution over widths and every stage one over depths, independent of each other;
-the mode is the result. What differs: the expected cost is exact, where the public code takes the last layer of a stage
-for the one that the next stage reads; and where the mode misses the cost asked for, the likeliest that meets it is taken,
-where the paper takes the mode whatever it costs.
+What is the same: every layer has a distribution over widths and every stage one over depths, independent of each
+other; the mode is the result. What differs: the expected cost is exact, where the public code takes the last layer of
+a stage for the one that the next stage reads; and where the mode misses the cost asked for, the likeliest that meets it
+is taken, where the paper takes the mode whatever it costs.
 """
 
 from __future__ import annotations
@@ -114,6 +114,19 @@ def expected_flops(grid: Grid, widths: Tensor, depths: Tensor) -> Tensor:
     return found + grid.classifier * channels
 
 
+def mode(grid: Grid, widths: Tensor, depths: Tensor) -> list[list[int]]:
+    """Return the likeliest width of each layer, in stages of their likeliest depth.
+
+    Args:
+        grid: the sizes.
+        widths: rises with the probability of each width of each layer, [stages x layers, widths].
+        depths: rises with the probability of each depth of each stage, [stages, layers].
+    """
+    best, deepest = widths.argmax(1).tolist(), depths.argmax(1).tolist()
+    rows = [best[stage * grid.layers : stage * grid.layers + last + 1] for stage, last in enumerate(deepest)]
+    return [[grid.widths[each] for each in row] for row in rows]
+
+
 @dataclass(frozen=True)
 class Beginning:
     """The first layers of a chain.
@@ -145,19 +158,11 @@ class Likeliest:
 
     def __init__(self, grid: Grid, widths: Tensor, depths: Tensor, low: float, high: float) -> None:
         self.grid, self.low, self.high = grid, low, high
+        self.mode = mode(grid, widths, depths)
         self.widths, self.depths = widths.tolist(), depths.tolist()
         self.bin = max((high - low) / BINS, 1.0)
         self.most = max(1.5 * high, grid.flops(grid.uniform(grid.widths[0], 1)))
         self.ends = self._ends()
-
-    @property
-    def mode(self) -> list[list[int]]:
-        """Return the likeliest width of each layer, in stages of their likeliest depth."""
-        grid, found = self.grid, []
-        for stage, depths in enumerate(self.depths):
-            rows = self.widths[stage * grid.layers : stage * grid.layers + depths.index(max(depths)) + 1]
-            found.append([grid.widths[row.index(max(row))] for row in rows])
-        return found
 
     @property
     def within(self) -> list[list[int]] | None:

@@ -29,7 +29,7 @@ from limbeck.training.single import Training
 from limbeck.training.task import Settings, Task
 from limbeck_applications.nas.proxies.trained import Lesson, without_single
 from limbeck_applications.nas.searchers.halves import Part, PartLabels, halves
-from limbeck_applications.nas.searchers.sizes import Grid, Likeliest, expected_flops
+from limbeck_applications.nas.searchers.sizes import Grid, Likeliest, expected_flops, mode
 from limbeck_applications.nas.searchers.transformable import Transformable, drawn
 
 FIRST, LAST = 5.0, 0.1
@@ -106,8 +106,8 @@ class Supernet:
     @property
     def likeliest(self) -> Likeliest:
         """The likeliest sizes of every cost."""
-        logs = (torch.log_softmax(each.detach(), 1) for each in (self.widths, self.depths))
-        return Likeliest(self.grid, *logs, self.course.low, self.course.high)
+        widths, depths = (torch.log_softmax(each.detach(), 1) for each in (self.widths, self.depths))
+        return Likeliest(self.grid, widths, depths, self.course.low, self.course.high)
 
     def run(self, told: Callable[[], None]) -> None:
         """Train to the end of the course; ``told`` after each update."""
@@ -173,13 +173,6 @@ class Supernet:
                 logits.copy_(own.pop("logits"))
             self.adam.state[logits] = own
         self.chance.set_state(saved["chance"])
-
-
-def mode(grid: Grid, widths: Tensor, depths: Tensor) -> list[list[int]]:
-    """Return the likeliest width of each layer, in stages of their likeliest depth."""
-    best, long = widths.argmax(1).tolist(), depths.argmax(1).tolist()
-    rows = [best[stage * grid.layers : stage * grid.layers + more + 1] for stage, more in enumerate(long)]
-    return [[grid.widths[each] for each in row] for row in rows]
 
 
 def _augmentation(lesson: Lesson) -> Augmentation | None:

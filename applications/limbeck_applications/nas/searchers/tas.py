@@ -5,12 +5,12 @@ AutoDL-Projects (MIT). Written from the paper; see ``transformable``, ``supernet
 
 What is the same: a cost is asked for as a share of that of the largest network, within 5 %; weights and sizes learn on
 two halves of the images; the result is trained with knowledge from the largest network, (1 - a) CE + a T^2 KL with
-a = 0.9 and T = 4. What differs: the space is chains; where the likeliest sizes miss the cost, the likeliest that meet it
-are taken; and the result is scored as every other searcher's, trained without the teacher. Its accuracy with the
+a = 0.9 and T = 4. What differs: the space is chains; where the likeliest sizes miss the cost, the likeliest that meet
+it are taken; and the result is scored as every other searcher's, trained without the teacher. Its accuracy with the
 teacher, and the teacher's, stand in the notes, since both had more training than a score has.
 
-A search spends what other searchers spend: the images of a training go through networks once for each evaluation that it
-may make. The score of the result takes one, teaching three (the teacher's training, its judgement, the student's
+A search spends what other searchers spend: the images of a training go through networks once for each evaluation that
+it may make. The score of the result takes one, teaching three (the teacher's training, its judgement, the student's
 training), and all others are left to the network that holds all sizes. ``image_passes`` of the notes counts them.
 """
 
@@ -139,7 +139,7 @@ class Search:
             asked, share = self.options.flops, all_sizes.nearest * self.options.flops / self.target
             raise UsageError(
                 f"no network of {self.space.name} has {asked:g} of the largest one's FLOPs within "
-                f"{self.options.tolerance:.0%}; the nearest has {share:.3g}: give that as 'flops', or a wider 'tolerance'."
+                f"{self.options.tolerance:.0%}; the nearest has {share:.3g}: give that as 'flops', or more 'tolerance'."
             )
 
     def _learned(self, lesson: Lesson) -> Supernet:
@@ -175,8 +175,8 @@ class Search:
         if updates < 1:
             more = self.lab.remaining + 1 - left // scored
             raise UsageError(
-                f"{self.lab.remaining} evaluations are too few for searcher 'tas', which spends them on learning sizes: "
-                f"give --evaluations {more} or more, or say how much with its option 'updates'."
+                f"{self.lab.remaining} evaluations are too few for searcher 'tas', which spends them on learning "
+                f"sizes: give --evaluations {more} or more, or say how much with its option 'updates'."
             )
         return int(updates)
 

@@ -80,7 +80,8 @@ def interpolated(maps: Tensor, channels: int) -> Tensor:
     """Bring maps [n, ch, h, w] to another number of channels by averaging over neighbouring ones."""
     if maps.shape[1] == channels:
         return maps
-    return torch.matmul(_averaging(maps.shape[1], channels).to(maps), maps.flatten(2)).unflatten(2, maps.shape[2:])
+    averaged = torch.matmul(_averaging(maps.shape[1], channels).to(maps), maps.flatten(2))
+    return averaged.reshape(len(maps), channels, *maps.shape[2:])
 
 
 class Norms(nn.Module):
