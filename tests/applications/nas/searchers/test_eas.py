@@ -165,7 +165,9 @@ def test_a_search_that_was_stopped_is_the_same_search(searched, controller, tmp_
     assert said(continued) == said(whole) and said(stopped) == said(whole)[:4]
     assert [trial.seconds for trial in continued.trials[:4]] == [trial.seconds for trial in stopped.trials]
     other = searched(5, controller=controller, folder=tmp_path / "one", networks=2, seed=1)
-    assert [trial.architecture.name for trial in other.trials] != [trial.architecture.name for trial in whole.trials[:5]]
+    assert [trial.architecture.name for trial in other.trials] != [
+        trial.architecture.name for trial in whole.trials[:5]
+    ]
     assert torch.equal(before, torch.get_rng_state())
 
 
