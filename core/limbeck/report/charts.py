@@ -28,11 +28,13 @@ BINS = 300
 """Points of a curve; a longer log is drawn as the mean of each bin over the range it spans."""
 
 INK, LINE, ACCENT, OTHER = "#0a0b0c", "#1a1b1c", "#2a2b2c", "#3a3b3c"
+SERIES = ("#4a4b4c", "#5a5b5c", "#6a6b6c", "#7a7b7c", "#8a8b8c", "#9a9b9c")
 COLOURS = {
     INK: "var(--ink, #222)",
     LINE: "var(--line, #ccc)",
     ACCENT: "var(--accent, #a8481f)",
     OTHER: "var(--other, #8a94a3)",
+    **{own: f"var(--series-{k}, #444)" for k, own in enumerate(SERIES, 1)},
 }
 """Stand-ins that matplotlib draws with, and what they become in the page."""
 

@@ -53,34 +53,54 @@ def seconds_svg(points: Mapping[str, tuple[float, float, float]], best: str) -> 
         best: the method that is accented.
 
     Returns:
+        An ``<svg>`` element; see ``against_seconds_svg``.
+    """
+    ranges = {
+        name: (seconds, 100 * mean, 100 * (mean - std), 100 * (mean + std))
+        for name, (seconds, mean, std) in points.items()
+    }
+    return against_seconds_svg(ranges, best, "Accuracy", unit=" %")
+
+
+def against_seconds_svg(
+    points: Mapping[str, tuple[float, float, float, float]], best: str, what: str, *, unit: str = "", digits: int = 1
+) -> str:
+    """Draw a figure against the time it took, each point by name.
+
+    Args:
+        points: seconds (above 0), figure, and the lower and upper end of its range, by name.
+        best: the name that is accented.
+        what: the figure's name.
+        unit: of the figure.
+        digits: that a screen reader is told behind its point.
+
+    Returns:
         An ``<svg>`` element. The axis of time is logarithmic; names stand at its end, on lines to their points.
     """
     right, height = 24 + 7 * min(LONGEST, max(map(len, points))), max(230, 60 + GAP * len(points))
     names = sorted(points, key=lambda name: points[name][1])
     with drawing():
         figure, axes = new_axes(height, left=52, top=8, right=right, bottom=42)
-        for name, (seconds, mean, std) in points.items():
-            colour = ACCENT if name == best else OTHER
-            axes.errorbar(seconds, 100 * mean, yerr=100 * std, color=colour, marker="o", markersize=6, capsize=4)
+        for name, (seconds, value, least, most) in points.items():
+            colour, ends = ACCENT if name == best else OTHER, [[value - least], [most - value]]
+            axes.errorbar(seconds, value, yerr=ends, color=colour, marker="o", markersize=6, capsize=4)
         axes.set_xscale("log")
         axes.margins(x=0.1, y=0.1)
         low, high = axes.get_ylim()
-        places = apart([(100 * points[name][1] - low) / (high - low) for name in names], GAP / (height - 50))
+        places = apart([(points[name][1] - low) / (high - low) for name in names], GAP / (height - 50))
         across = axes.get_yaxis_transform()
         for k, (name, place) in enumerate(zip(names, places, strict=True)):
-            point = (points[name][0], 100 * points[name][1])
-            axes.annotate(
-                "", point, (1.03, low + place * (high - low)), "data", across, {"arrowstyle": "-", "color": LINE}
-            )
+            beside = (1.03, low + place * (high - low))
+            axes.annotate("", points[name][:2], beside, "data", across, {"arrowstyle": "-", "color": LINE})
             axes.text(1.05, place, stand_in(k), va="center", transform=axes.transAxes)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{unit}"))
         axes.grid(axis="y")
         axes.set_xlabel("seconds")
-        said = (f"{name} {100 * mean:.1f} % in {seconds:.3g} s" for name, (seconds, mean, _) in points.items())
-        return svg(figure, f"Accuracy against seconds: {', '.join(said)}", names)
+        said = (f"{name} {value:.{digits}f}{unit} in {seconds:.3g} s" for name, (seconds, value, *_) in points.items())
+        return svg(figure, f"{what} against seconds: {', '.join(said)}", names)
 
 
 def apart(places: Sequence[float], gap: float) -> list[float]:

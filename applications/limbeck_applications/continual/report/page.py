@@ -9,21 +9,13 @@ from typing import Any
 
 from markupsafe import Markup
 
-from limbeck.errors import LimbeckError
 from limbeck.files import write_atomic
-from limbeck.report.gallery import uris
+from limbeck.report.strips import Strips, strips_of
 from limbeck.report.template import fill
-from limbeck.synthetic import SyntheticSet
 from limbeck_applications.continual.report.charts import curves_svg
 from limbeck_applications.continual.results import DEFINITIONS, Line, Results
 
 FILE = "report.html"
-
-SHOWN, TILE, NATIVE = 10, 38, 64
-"""Images of a class that are shown at most, how long their sides are on the page, about, and as stored at most."""
-
-PIXELS = 1 << 19
-"""Pixels that the pictures of one memory have at most."""
 
 NUMBERED = 10
 """Experiences up to which the cells of a drawn matrix hold their numbers."""
@@ -119,58 +111,11 @@ def _cell(value: float, kind: str) -> tuple[str, int, str]:
     return (f"{100 * value:.0f}", round(55 * value), kind) if math.isfinite(value) else ("–", 0, kind)
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """What one memory keeps at the end of the first class order.
-
-    Attributes:
-        name: of the memory.
-        classes: the number of the experience that brought it, name, stored images, and data URIs of those shown.
-        width: displayed width of an image in CSS pixels.
-        height: displayed height likewise.
-    """
-
-    name: str
-    classes: list[tuple[int, str, int, list[str]]]
-    width: int
-    height: int
-
-    @property
-    def strip(self) -> int:
-        """Width in CSS pixels that the images of one class take in a row."""
-        return max(len(images) for *_, images in self.classes) * (self.width + 3)
-
-
-def pictures(results: Results) -> list[Pictures]:
+def pictures(results: Results) -> list[Strips]:
     """Collect the images of each memory; one whose folder is not there any more is passed over."""
     first: dict[str, tuple[int, list[Path]]] = {}
     for (name, order), folders in results.outcome.memories.items():
         if name not in first or order < first[name][0]:
             first[name] = (order, folders)
-    shown = (_pictures(name, folders) for name, (_, folders) in first.items())
+    shown = (strips_of(name, folders) for name, (_, folders) in first.items())
     return [each for each in shown if each is not None]
-
-
-def _pictures(name: str, folders: list[Path]) -> Pictures | None:
-    try:
-        sets = [SyntheticSet.load(folder) for folder in folders]
-    except LimbeckError:
-        return None
-    if not sets:
-        return None
-    total = sum(each.spec.num_classes for each in sets)
-    height, width = sets[0].images.shape[-2:]
-    side = max(1, min(NATIVE, math.isqrt(PIXELS // total)))
-    each_class = max(1, min(SHOWN, PIXELS // (total * min(height, side) * min(width, side))))
-    classes = [
-        (experience, class_name, count, strip)
-        for experience, made in enumerate(sets, 1)
-        for class_name, count, strip in zip(
-            made.spec.class_names,
-            made.counts,
-            uris(made.unit(), made.group, made.spec.num_classes, each_class, side),
-            strict=True,
-        )
-    ]
-    factor = TILE / max(height, width)
-    return Pictures(name, classes, max(1, round(width * factor)), max(1, round(height * factor)))

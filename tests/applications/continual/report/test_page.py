@@ -123,7 +123,7 @@ def test_one_experience_and_one_seed(outcome_in, tmp_path):
 
 
 def test_pictures_stay_small_however_many_there_are(outcome_in, tmp_path, monkeypatch):
-    monkeypatch.setattr("limbeck_applications.continual.report.page.PIXELS", 10 * 16)
+    monkeypatch.setattr("limbeck.report.strips.PIXELS", 10 * 16)
     shown = pictures(Results.of(outcome_in(tmp_path)))
     assert [len(images) for *_, images in shown[0].classes] == [1] * 10
     assert [count for _, _, count, _ in shown[0].classes] == [2] * 10
