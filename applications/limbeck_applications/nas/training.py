@@ -77,4 +77,5 @@ def trained(
         augmentation=augmentation,
         eval_sets=eval_sets,
         teacher=teacher,
+        stacked=None,
     )
