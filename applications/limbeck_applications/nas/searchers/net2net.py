@@ -125,10 +125,10 @@ def deeper(
     kernel = child.module.get_parameter(f"{new.conv}.weight")
     grown |= _identity(new.conv, kernel, state[f"{before.conv}.weight"], chance, noise)
     if new.norm:
-        norm = child.module.get_submodule(new.norm)
-        grown |= _blank(new.norm, norm, kernel.shape[0], state[f"{before.conv}.weight"])
-        measured = None if images is None else _measured(child, grown, new.conv, images)
-        grown |= _undone(new.norm, norm, grown, measured)
+        norm, zeros = child.module.get_submodule(new.norm), grown[f"{new.conv}.bias"]
+        grown |= _undone(new.norm, norm, zeros, None)
+        if images is not None:
+            grown |= _undone(new.norm, norm, zeros, _measured(child, grown, new.conv, images))
     return grown
 
 
@@ -216,14 +216,6 @@ def _identity(name: str, kernel: Tensor, like: Tensor, chance: torch.Generator, 
     return {f"{name}.weight": _noisy(weight, noise, chance), f"{name}.bias": weight.new_zeros(width)}
 
 
-def _blank(name: str, norm: nn.Module, width: int, like: Tensor) -> State:
-    """Return a batch norm as a fresh network has it."""
-    zeros = torch.zeros(width, dtype=like.dtype, device=like.device)
-    counted = torch.zeros((), dtype=torch.long, device=like.device)
-    found = {"weight": zeros + 1, "bias": zeros, "running_mean": zeros, "running_var": zeros + 1}
-    return {f"{name}.{key}": value for key, value in found.items()} | {f"{name}.num_batches_tracked": counted}
-
-
 def _measured(child: FunctionalNetwork, state: State, tap: str, images: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and variance of the channels that flow out of a layer in train mode; no buffer is changed."""
     with torch.no_grad():
@@ -233,12 +225,13 @@ def _measured(child: FunctionalNetwork, state: State, tap: str, images: Tensor) 
     return mean, variance
 
 
-def _undone(name: str, norm: nn.Module, state: State, measured: tuple[Tensor, Tensor] | None) -> State:
-    """Return a batch norm that gives back what it is given."""
+def _undone(name: str, norm: nn.Module, zeros: Tensor, measured: tuple[Tensor, Tensor] | None) -> State:
+    """Return a batch norm that gives back what it is given: of measured mean and variance, or of 0 and 1."""
     assert isinstance(norm, nn.BatchNorm2d)
-    mean, variance = measured or (state[f"{name}.running_mean"], state[f"{name}.running_var"])
+    mean, variance = measured or (zeros, zeros + 1)
+    counted = torch.zeros((), dtype=torch.long, device=zeros.device)
     found = {"weight": (variance + norm.eps).sqrt(), "bias": mean, "running_mean": mean, "running_var": variance}
-    return {f"{name}.{key}": value.clone() for key, value in found.items()}
+    return {f"{name}.{key}": value.clone() for key, value in {**found, "num_batches_tracked": counted}.items()}
 
 
 def _no_chain(network: FunctionalNetwork, what: str) -> UsageError:
