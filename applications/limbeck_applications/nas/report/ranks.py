@@ -1,0 +1,186 @@
+"""What the page of a ranking shows beside the drawings: charts and tables of correlations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from limbeck.report.charts import SERIES
+from limbeck.report.compare_charts import against_seconds_svg
+from limbeck_applications.nas.ranked import Line
+from limbeck_applications.nas.report.charts import front_svg, intervals_svg, scatter_svg
+from limbeck_applications.nas.results import Results
+from limbeck_applications.nas.searchers.pareto import Objective, front, point
+from limbeck_applications.nas.searches import COSTS
+from limbeck_applications.nas.statistics import Estimate
+
+COLOURED = "norm"
+"""The trait that points are coloured by, where a space has it."""
+
+FEWEST_SECONDS = 1e-3
+"""Where a proxy that takes no time stands on an axis of seconds."""
+
+NAMES = {"parameters": "parameters", "flops": "FLOPs"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One proxy in the table.
+
+    Attributes:
+        line: what it came to.
+        above: how far its rho lies above that of the parameter count, or None.
+    """
+
+    line: Line
+    above: Estimate | None
+
+
+@dataclass(frozen=True)
+class Within:
+    """Spearman's rho within groups of one kind.
+
+    Attributes:
+        title: of the kind.
+        heads: name of each group, and its number of architectures, 0 where that differs from proxy to proxy.
+        rows: for each proxy an estimate for each group, and the difference to the parameter count or None.
+    """
+
+    title: str
+    heads: list[tuple[str, int]]
+    rows: list[tuple[str, list[tuple[Estimate, Estimate | None]]]]
+
+
+def rank_values(results: Results) -> dict[str, Any]:
+    """Return what the template of a ranking's page is filled with."""
+    lines, baseline = results.lines, results.baseline
+    rows = [Row(line, line.over(baseline) if baseline and line.truth is not None else None) for line in lines]
+    return {
+        "rows": rows,
+        "verdict": next((row for row in rows if row.line is results.best), None),
+        "intervals": _intervals(results),
+        "costs": _against_seconds(results),
+        "scatters": _scatters(results),
+        "legend": list(zip(_colours(results)[1], range(1, len(SERIES) + 1), strict=False)),
+        "trait": _colours(results)[0],
+        "within": _within(results),
+        "fronts": _fronts(results),
+        "cheapest": _front_rows(results),
+    }
+
+
+def _defined(results: Results) -> dict[str, Estimate]:
+    return {line.proxy: line.spearman for line in results.lines if line.spearman and line.spearman.value is not None}
+
+
+def _intervals(results: Results) -> Markup:
+    known = _defined(results)
+    if not known or results.best is None:
+        return Markup("")
+    order = dict(sorted(known.items(), key=lambda each: -(each[1].value or 0.0)))
+    return Markup(intervals_svg(order, results.best.proxy, results.floor.value if results.floor else None))
+
+
+def _against_seconds(results: Results) -> Markup:
+    known = _defined(results)
+    if not known or results.best is None:
+        return Markup("")
+    points = {}
+    for line in results.lines:
+        if found := known.get(line.proxy):
+            value = found.value or 0.0
+            low, high = (value if end is None else end for end in (found.low, found.high))
+            points[line.proxy] = max(FEWEST_SECONDS, line.seconds), value, min(value, low), max(value, high)
+    return Markup(against_seconds_svg(points, results.best.proxy, "Spearman correlation", digits=3))
+
+
+def _colours(results: Results) -> tuple[str, dict[str, list[int]]]:
+    """Return the trait that points are coloured by and its groups; no trait and one group where none divides them."""
+    traits = results.traits
+    trait = COLOURED if COLOURED in traits else next(iter(traits), "")
+    if not trait:
+        return "", {"": list(range(len(results.outcome.architectures)))}
+    return trait, {kind: places.tolist() for kind, places in traits[trait].items()}
+
+
+def _scatters(results: Results) -> list[tuple[Line, Markup]]:
+    """Draw a panel for each proxy, of the mean rank where it has several seeds."""
+    groups = _colours(results)[1]
+    return [
+        (line, Markup(scatter_svg(line.scores[0], line.truth, groups, line.proxy)))
+        for line in results.lines
+        if line.truth is not None
+    ]
+
+
+def _within(results: Results) -> list[Within]:
+    """Gather the groups by kind: the best of full training, the best by the proxy itself, and each trait."""
+    if results.truth is None or not results.lines:
+        return []
+    kinds = {"Best by full training": "true top", "Best by the proxy itself": "own top"}
+    kinds |= {trait.capitalize(): trait for trait in results.traits}
+    return [_kind(results, title, f"{prefix} ") for title, prefix in kinds.items()]
+
+
+def _kind(results: Results, title: str, prefix: str) -> Within:
+    every = {line.proxy: results.groups(line) for line in results.lines}
+    names = [name for name in next(iter(every.values())) if name.startswith(prefix)]
+    heads = []
+    for name in names:
+        sizes = {len(groups[name]) for groups in every.values()}
+        heads.append((name.removeprefix(prefix), sizes.pop() if len(sizes) == 1 else 0))
+    rows = []
+    for line in results.lines:
+        groups = every[line.proxy]
+        other = results.baseline if not prefix.startswith("own") else None
+        rows.append(
+            (
+                line.proxy,
+                [(line.within(groups[name]), line.within(groups[name], other) if other else None) for name in names],
+            )
+        )
+    return Within(title, heads, rows)
+
+
+def _fronts(results: Results) -> list[tuple[str, Markup]]:
+    values = _worth(results)
+    if values is None:
+        return []
+    what, worth = values
+    found = []
+    for cost in COSTS:
+        points = [
+            (float(getattr(results.outcome.costs[each.name], cost)), own)
+            for each, own in zip(results.outcome.architectures, worth, strict=True)
+        ]
+        found.append((NAMES[cost], Markup(front_svg(points, _chosen(results, worth, cost), what, NAMES[cost]))))
+    return found
+
+
+def _front_rows(results: Results) -> list[tuple[str, int, int, float]]:
+    """Return name, parameters, FLOPs and worth of the architectures that none beats in worth and parameters."""
+    values = _worth(results)
+    if values is None:
+        return []
+    rows = []
+    for place in _chosen(results, values[1], "parameters"):
+        name = results.outcome.architectures[place].name
+        cost = results.outcome.costs[name]
+        rows.append((name, cost.parameters, cost.flops, values[1][place]))
+    return sorted(rows, key=lambda row: row[1])
+
+
+def _chosen(results: Results, worth: list[float], cost: Objective) -> list[int]:
+    costs = [results.outcome.costs[each.name] for each in results.outcome.architectures]
+    return front(
+        [point(own, each.parameters, each.flops, ("score", cost)) for own, each in zip(worth, costs, strict=True)]
+    )
+
+
+def _worth(results: Results) -> tuple[str, list[float]] | None:
+    """Return what architectures are worth: accuracy of full training or, without a table, the first proxy's rank."""
+    if results.truth is not None:
+        return "accuracy", [float(value) for value in results.truth]
+    return None if results.best is None else ("rank", [float(value) for value in results.best.order])
