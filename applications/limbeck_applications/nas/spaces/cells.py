@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -95,17 +94,18 @@ class Cells(SearchSpace):
         return {}
 
     def find(self, name: str) -> Architecture:
-        """Return the architecture of a name.
+        """Return the architecture of a name; the two pairs of a node may stand in any order.
 
         Raises:
             UsageError: it is none of this space.
         """
         pairs = re.findall(r"([a-z])(\d)", name)
         try:
-            found = self.decode([gene for letter, state in pairs for gene in (LETTERS[letter], int(state))])
+            genome = tuple(gene for letter, state in pairs for gene in (LETTERS[letter], int(state)))
+            found = self.decode(genome) if genome else None
         except (UsageError, KeyError):
             found = None
-        if found is None or found.name != name:
+        if found is None or self.name_of(genome) != name:
             raise UsageError(f"'{name}' is no architecture of {self.name}; one is named like '{self.first().name}'.")
         return found
 
@@ -150,5 +150,5 @@ class Cells(SearchSpace):
         reductions = {number // 3, 2 * number // 3}
         return [(wirings[place in reductions], place in reductions) for place in range(number)]
 
-    def _output(self, nodes: Nodes) -> Sequence[int]:
+    def _output(self, nodes: Nodes) -> tuple[int, ...]:
         return loose_ends(nodes) if self.options.output == "unused" else tuple(range(2, len(nodes) + 2))
