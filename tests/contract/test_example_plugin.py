@@ -82,6 +82,8 @@ def test_it_is_listed_with_its_provenance(limbeck):
         "image_measures",
         "label_projectors",
         "matchers",
+        "nas_proxies",
+        "nas_spaces",
     }
     for kind, name in [
         ("matchers", "moments"),
@@ -117,6 +119,8 @@ def test_it_keeps_what_its_kinds_promise(limbeck):
         "continual strategy mean_image",
         "image measure contrast",
         "matcher moments",
+        "nas proxy separation",
+        "nas space pyramids",
     ]
     assert all(f"\n{name} " in out for name in names)
     checks = json.loads(limbeck("plugins", "check", "image_measures/contrast", "--json").stdout)
@@ -258,3 +262,34 @@ def test_the_nearest_mean_image_by_hand(example):
     rows = list(MeanImage().run(Stream(spec, (first, second)), context))
     assert [row.accuracies for row in rows] == [(1.0, 0.0), (0.5, 0.5)]
     assert [row.bytes for row in rows] == [4, 8]
+
+
+def test_its_proxy_ranks_its_space(limbeck, tmp_path):
+    """Kinds of another application, filled by a third party, used by name from the command line."""
+    chosen = ["--space", "pyramids", "--proxy", "separation:per_class=4", "--proxy", "parameters", "--device", "cpu"]
+    limbeck("nas", "rank", *chosen, "--images", "40", "--validation", "20", "--out", tmp_path / "study")
+    rows = [json.loads(line) for line in (tmp_path / "study" / "scores.jsonl").read_text().splitlines()]
+    names = {f"{a}-{b}" for a, b in [(4, 4), (4, 8), (8, 8), (8, 16), (16, 16), (16, 32)]}
+    names |= {f"{n}-{rest}" for n, rest in [(4, "4-4"), (4, "8-16"), (8, "8-8"), (8, "16-32"), (16, "16-16")]}
+    names.add("16-32-64")
+    for proxy in ("separation", "parameters"):
+        assert {row["architecture"] for row in rows if row["proxy"] == proxy} == names
+    assert all(0 <= row["value"] <= 1 for row in rows if row["proxy"] == "separation")
+
+
+def test_separation_by_hand(example):
+    """Means 0 and 4, each point 1 from its mean: 4 of 5 parts of the variance are between the classes."""
+    from limbeck_example.separation import separation
+
+    points = torch.tensor([[-1.0], [1.0], [3.0], [5.0]], dtype=torch.float64)
+    assert separation(points, torch.tensor([7, 7, 9, 9])) == pytest.approx(4 / 5)
+    assert separation(points.zero_(), torch.tensor([7, 7, 9, 9])) == 0
+
+
+def test_pyramids_become_wider(example):
+    from limbeck_example.pyramids import Pyramids
+
+    space = Pyramids()
+    with torch.device("meta"):
+        layers = space.build(space.find("8-16-32"), (1, 8, 8), 10)
+    assert [layer.out_channels for layer in layers if isinstance(layer, torch.nn.Conv2d)] == [8, 16, 32]

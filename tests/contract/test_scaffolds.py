@@ -42,6 +42,7 @@ LESS = {
     "distill": "--steps 2 --networks 0 --max-per-class 12 --set evaluation.protocol.epochs=2",
     "evaluate": "--no-baselines",
     "continual": "--max-per-class 12 --set retraining.epochs=2 --network convnet-d1-w4-in",
+    "nas": "--images 40 --validation 20 --device cpu",
 }
 """What the commands are given on top, so that they have less to do."""
 
@@ -64,6 +65,9 @@ LEAVES = {
     "protocols": "evaluation.json:trial_protocols",
     "continual_strategies": "table.csv:trial_continual_strategies",
     "continual_benchmarks": "study.json:trial_continual_benchmarks",
+    "nas_proxies": "table.csv:trial_nas_proxies",
+    "nas_searchers": "table.csv:trial_nas_searchers",
+    "nas_spaces": "study.json:trial_nas_spaces",
 }
 """What a use leaves behind, a file of the run folder and a part of its text; otherwise its name in the manifest."""
 

@@ -74,21 +74,29 @@ class Eeea(Searcher):
         Raises:
             UsageError: too few architectures meet the budget for a population.
         """
-        evolution = _Evolution(lab, self.options)
-        generation = complete = 0
+        evolution, complete = _Evolution(lab, self.options), 0
         while lab.remaining:
             number = min(self.options.population - complete, lab.remaining)
-            individuals = evolution.first(number) if generation == 0 else evolution.children(number)
+            individuals = evolution.children(number) if evolution.generation else evolution.first(number)
             if not individuals:
                 return
-            trials = lab.score([architecture for _, architecture in individuals], generation=generation)
+            trials = lab.score([architecture for _, architecture in individuals], generation=evolution.generation)
             complete += evolution.told(individuals, trials)
             if complete == self.options.population:
-                generation, complete = generation + 1, 0
+                evolution.generation, complete = evolution.generation + 1, 0
 
 
 class _Sampler(NSGAIISampler):
-    """NSGA-II whose parents are the best of everything that was scored."""
+    """NSGA-II whose parents are the best of everything that was scored.
+
+    Optuna counts generations by itself, but leaves out individuals whose genes it is given.
+    """
+
+    generation = 0
+
+    def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:
+        """Return the generation that is being bred."""
+        return self.generation
 
     def select_parent(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
         """Return the parents of a generation."""
@@ -112,14 +120,23 @@ class _Evolution:
             f"{place:03d} {gene.name}": CategoricalDistribution(tuple(range(len(gene.values))))
             for place, gene in enumerate(lab.space.genes())
         }
-        sampler = _Sampler(
+        self.sampler = _Sampler(
             population_size=options.population,
             mutation_prob=options.mutation,
             crossover_prob=options.crossover,
             seed=int(torch.randint(2**31, (), generator=lab.generator("eeea", "optuna"))),
         )
         with _quiet():
-            self.study = optuna.create_study(directions=["minimize"] * len(options.objectives), sampler=sampler)
+            self.study = optuna.create_study(directions=["minimize"] * len(options.objectives), sampler=self.sampler)
+
+    @property
+    def generation(self) -> int:
+        """The generation that is being bred, counted from 0."""
+        return self.sampler.generation
+
+    @generation.setter
+    def generation(self, number: int) -> None:
+        self.sampler.generation = number
 
     def first(self, number: int) -> list[Individual]:
         """Draw individuals that obey the budget; fewer where the space has no more.

@@ -25,7 +25,7 @@ CLASSES = 4
 TRAIN, ASIDE = 6, 3
 """Images of each class: to train on, and to rank on."""
 
-SPACE = {"name": "chains", "widths": [2, 4], "stages": 1, "layers": 2}
+SPACE = {"name": "chains", "widths": [2, 4], "norms": ["none", "batch"], "stages": 1, "layers": 2}
 """Twelve networks of one or two small layers."""
 
 SIZE = 12

@@ -80,9 +80,8 @@ def scores_each_candidate(subject: Subject) -> None:
     scores = _scores(subject)
     require(len(scores) == NUMBER, f"{len(scores)} scores for {NUMBER} candidates")
     for score in scores:
-        require(
-            isinstance(score.value, float) and math.isfinite(score.value), f"the score {score.value!r} is no number"
-        )
+        sound = isinstance(score.value, float) and math.isfinite(score.value)
+        require(sound, f"the score {score.value!r} is no finite float")
         require(math.isfinite(score.seconds) and score.seconds >= 0, "seconds negative or not finite")
         bad = [name for name, value in score.figures.items() if not math.isfinite(value)]
         require(not bad, f"figures {', '.join(bad)} not finite")
