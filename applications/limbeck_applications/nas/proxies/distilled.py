@@ -29,11 +29,12 @@ from limbeck.errors import ArtifactError, UsageError
 from limbeck.evaluation.job import FORMATION, PROJECTOR
 from limbeck.evaluation.measure import make_measurement, material_of
 from limbeck.evaluation.recipe import STORED_LABELS, Recipe
+from limbeck.evaluation.trials import Material
 from limbeck.files import content_key, read_json, write_json
 from limbeck.synthetic import SyntheticSet
 from limbeck.synthetic.sets import Storage
 from limbeck_applications.nas.problem import Problem
-from limbeck_applications.nas.proxies.trained import TrainedProxy, kept
+from limbeck_applications.nas.proxies.trained import IPC, TrainedProxy, kept
 from limbeck_applications.nas.proxy import Prepared
 
 SPENT = "seconds.json"
@@ -49,7 +50,7 @@ class FewImages(TrainedProxy):
     class Options(TrainedProxy.Options):
         """How the images are made, and how each architecture is trained on them."""
 
-        ipc: int = Field(10, ge=1, description="images a class")
+        ipc: int = Field(IPC, ge=1, description="images a class")
         network: str | None = Field(None, description="network to make them with; the problem's when not given")
         profile: Literal["published", "small"] = Field("small", description="the method's settings")
         storage: Storage = Field("float32", description="number format of the pixels")
@@ -69,6 +70,10 @@ class FewImages(TrainedProxy):
         """Return the budget of making the images, where it is not the method's own."""
         return {}
 
+    def sections(self, network: str) -> dict[str, Any]:
+        """Return further sections of the run that name its network; none by default."""
+        return {}
+
     def prepared_by(self) -> dict[str, Any]:
         """Return the options of making the images; those of training on them aside."""
         training = set(TrainedProxy.Options.model_fields)
@@ -81,19 +86,20 @@ class FewImages(TrainedProxy):
         Raises:
             UsageError: an unknown method, settings that it does not take, or a budget for a method that needs none.
         """
-        options = self.options
+        options, limits = self.options, self.limits()
+        network = options.network or problem.network
         asked: dict[str, Any] = {
             "ipc": options.ipc,
             "seed": problem.seed,
-            "network": options.network or problem.network,
+            "network": network,
             "data": {"name": problem.spec.name},
             "storage": options.storage,
             "evaluation": {"networks": 0},
             "execution": {"device": str(problem.device)},
+            **self.sections(network),
         }
-        limits = self.limits()
-        asked = merge(asked, {**options.settings, **({"budget": limits} if limits else {})})
-        found = configure(self.method, None, options.profile, asked)
+        own = {**options.settings, **({"budget": limits} if limits else {})}
+        found = configure(self.method, None, options.profile, merge(asked, own))
         if limits and found.matcher is None:
             raise UsageError(f"'{self.method}' picks real images in one go: leave {' and '.join(limits)} out.")
         return found
@@ -112,13 +118,8 @@ class FewImages(TrainedProxy):
         config, data = self.config(problem), DataSet(problem.spec, problem.train, problem.train)
         place = folder / _key(config, problem)
         made, seconds = _made(config, data, place, problem.cache)
-        began, recipe = time.perf_counter(), Recipe.from_dict(made.recipe)
-        if self.options.augmentation != RECIPE:
-            own = self.options.augmentation
-            recipe = recipe.with_(augmentation=None if own is None else own.model_dump())
-        seen = DataSet(made.spec, problem.train.seen_as(made.spec), problem.train.seen_as(made.spec))
-        measurement = make_measurement(seen, problem.seed, problem.device, torch.float32, None)
-        material = material_of(made, seen, recipe, measurement)
+        began, recipe = time.perf_counter(), self.recipe(made)
+        material = _material(made, recipe, problem)
         further = {PROJECTOR + key: value for key, value in material.projector.items()}
         further |= {FORMATION + key: value for key, value in material.formation.items()}
         prepared = kept(
@@ -133,6 +134,13 @@ class FewImages(TrainedProxy):
         )
         seconds += time.perf_counter() - began
         return replace(prepared, seconds=seconds, images=len(made), bytes=material.bytes, folder=place)
+
+    def recipe(self, made: SyntheticSet) -> Recipe:
+        """Return how networks are trained on a set: its own recipe, unless another augmentation is asked for."""
+        recipe, own = Recipe.from_dict(made.recipe), self.options.augmentation
+        if own == RECIPE:
+            return recipe
+        return recipe.with_(augmentation=None if own is None else own.model_dump())
 
 
 class Distilled(FewImages):
@@ -174,6 +182,10 @@ class HerdingSubset(FewImages):
         """The method herding."""
         return "herding"
 
+    def sections(self, network: str) -> dict[str, Any]:
+        """Let the network of the run give the features."""
+        return {"selector": {"network": network}}
+
 
 def _key(config: RunConfig, problem: Problem) -> str:
     """Return a short name that changes with every setting and image a set depends on."""
@@ -196,6 +208,13 @@ def _made(config: RunConfig, data: DataSet, place: Path, cache: Path | None) -> 
         seconds = max(seconds, time.perf_counter() - began)
     write_json(place / SPENT, {"seconds": round(seconds, 3)})
     return made, seconds
+
+
+def _material(made: SyntheticSet, recipe: Recipe, problem: Problem) -> Material:
+    """Return what networks train on, a label projector made ready for it."""
+    real = problem.train.seen_as(made.spec)
+    seen = DataSet(made.spec, real, real)
+    return material_of(made, seen, recipe, make_measurement(seen, problem.seed, problem.device, torch.float32, None))
 
 
 def _stated(made: SyntheticSet, config: RunConfig) -> float:

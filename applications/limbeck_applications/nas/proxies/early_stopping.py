@@ -18,7 +18,7 @@ from pydantic import Field
 
 from limbeck.evaluation.recipe import Recipe
 from limbeck_applications.nas.problem import Problem
-from limbeck_applications.nas.proxies.trained import Lesson, TrainedProxy, kept
+from limbeck_applications.nas.proxies.trained import EPOCHS, IPC, Lesson, TrainedProxy, kept
 from limbeck_applications.nas.proxy import Prepared
 
 
@@ -28,8 +28,8 @@ class EarlyStopping(TrainedProxy):
     class Options(TrainedProxy.Options):
         """How much is trained, and how."""
 
-        ipc: int = Field(10, ge=1, description="images a class of the small set whose cost it may have")
-        epochs: int = Field(100, ge=1, description="passes over that small set")
+        ipc: int = Field(IPC, ge=1, description="images a class of the small set whose cost it may have")
+        epochs: int = Field(EPOCHS, ge=1, description="passes over that small set")
         images: int | None = Field(
             None, ge=1, description="images trained on in all; classes x ipc x epochs by default"
         )

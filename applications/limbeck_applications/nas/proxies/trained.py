@@ -30,6 +30,9 @@ from limbeck.training import Samples, TrainData
 from limbeck_applications.nas.proxy import Candidate, Material, Prepared, Proxy, Score
 from limbeck_applications.nas.training import Training, trained
 
+IPC, EPOCHS = 20, 15
+"""Images a class and passes over them: they rank better than the paper's 10 and 100, at a third of the cost."""
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -60,7 +63,8 @@ class TrainedProxy(Proxy):
     class Options(Training):
         """How each architecture is trained."""
 
-        epochs: int = Field(100, ge=1, description="passes over the images")
+        epochs: int = Field(EPOCHS, ge=1, description="passes over the images")
+        batch_size: int = Field(25, ge=1, description="images in each update")
         networks: int = Field(1, ge=1, description="trainings of each architecture, whose accuracies are averaged")
 
     def lesson(self, prepared: Prepared, device: torch.device) -> Lesson:
