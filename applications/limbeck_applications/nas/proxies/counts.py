@@ -1,8 +1,7 @@
 """Size as a proxy: the number of trainable numbers, and the operations of a forward pass.
 
-Paper: White et al., "A Deeper Look at Zero-Cost Proxies for Lightweight NAS" (ICLR blog track 2022) and Abdelfattah et
-al. (arXiv:2101.08134) find that on common benchmarks few proxies rank better than these two; so they are the ones to
-beat. Written from the definitions.
+Paper: Krishnakumar et al., "NAS-Bench-Suite-Zero" (arXiv:2210.03230), has both among its thirteen proxies, as the
+baselines that the others must beat. Written from the definitions.
 """
 
 from __future__ import annotations

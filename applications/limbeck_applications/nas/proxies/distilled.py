@@ -4,10 +4,11 @@ Paper: Zhao, Mopuri, Bilen, "Dataset Condensation with Gradient Matching" (arXiv
 class in place of the whole set, 100 passes, against random and herding images of the same number. Public code
 VICO-UoE/DatasetCondensation (MIT) has the methods, and none of the search.
 
-The same: numbers of images and passes. Different: the set comes from any registered method, with the formation, the
-labels and, unless another is asked for, the augmentation that belong to it; its distillation counts in seconds, which
-the paper leaves out. The set is made with one network, whatever is searched: what several distilling networks need
-(a pool as network source) stands in ``settings``.
+The same: a set is made once, with one network, and every architecture is trained on it from fresh weights. Different:
+it comes from any registered method, with the formation, the labels and, unless another is asked for, the augmentation
+that belong to it; more images and fewer passes by default (``ipc=10,epochs=100`` are the paper's); its distillation
+counts in seconds, which the paper leaves out. What several distilling networks need, a pool as network source, stands
+in ``settings``.
 """
 
 from __future__ import annotations

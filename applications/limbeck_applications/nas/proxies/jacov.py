@@ -1,6 +1,6 @@
 """Jacobian covariance: do images pull a fresh network in different directions?
 
-Paper: Mellor et al., "Neural Architecture Search without Training" (arXiv:2006.04647, version 1), Eq. 2: J has for each
+Paper: Mellor et al., "Neural Architecture Search without Training" (arXiv:2006.04647, version 1): J has for each
 image the derivative of the summed logits by its pixels; with s the eigenvalues of the correlation matrix of J's rows,
 the score is -sum (log(s + k) + 1 / (s + k)), k = 1e-5. Public code: BayesWatch/nas-without-training (MIT) and
 SamsungLabs/zero-cost-nas (Apache-2.0).

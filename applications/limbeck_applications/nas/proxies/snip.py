@@ -1,7 +1,7 @@
 """SNIP: how much the loss would change if a weight were taken away.
 
 Paper: Lee, Ajanthan, Torr, "SNIP: Single-shot Network Pruning based on Connection Sensitivity" (arXiv:1810.02340),
-Eq. 5: the loss's derivative by a factor on each weight, which at 1 is w dL/dw. As a proxy: Abdelfattah et al.,
+section 4: the loss's derivative by a factor on each weight, which at 1 is w dL/dw. As a proxy: Abdelfattah et al.,
 "Zero-Cost Proxies for Lightweight NAS" (arXiv:2101.08134), section 3: the sum of absolute values over all weights.
 Public code: SamsungLabs/zero-cost-nas (Apache-2.0).
 

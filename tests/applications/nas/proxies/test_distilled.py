@@ -106,6 +106,12 @@ def test_the_network_that_herding_trains_counts_also_where_it_was_found(proxy, p
     assert 0 < trained <= second.seconds and trained <= first.seconds
 
 
+def test_herding_compares_by_the_network_asked_for(proxy, problem, tmp_path):
+    for options, network in (({}, problem.network), ({"network": "convnet-d1-w8-in"}, "convnet-d1-w8-in")):
+        config = proxy("herding", **options).config(problem)
+        assert config.selector.options()["network"] == config.network == network
+
+
 def test_the_sets_augmentation_another_or_none(lesson):
     assert lesson(ipc=1).training.augmentation.name == "dsa"
     assert lesson(ipc=1, augmentation="dc").training.augmentation.name == "dc"

@@ -18,7 +18,7 @@ def lesson(proxy, problem, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "images"), [({}, 3 * 20 * 15), ({"ipc": 2, "epochs": 7}, 42), ({"images": 77}, 77)]
+    ("options", "images"), [({"ipc": 10, "epochs": 100}, 3000), ({"ipc": 2, "epochs": 7}, 42), ({"images": 77}, 77)]
 )
 def test_the_updates_see_as_many_images_as_a_small_set_is_passed(options, images, lesson):
     training = lesson(**options, batch_size=8).training
