@@ -1,8 +1,8 @@
 """NASWOT: in how many ways do images switch the ReLUs of a fresh network?
 
-Paper: Mellor et al., "Neural Architecture Search without Training" (arXiv:2006.04647, version 3), section 3: c_i says for
-each of N_A units whether image i switches it on, K_ij = N_A - Hamming(c_i, c_j), and the score is log |det K|. Public
-code: BayesWatch/nas-without-training (MIT).
+Paper: Mellor et al., "Neural Architecture Search without Training" (arXiv:2006.04647, version 3), section 3: c_i says
+for each of N_A units whether image i switches it on, K_ij = N_A - Hamming(c_i, c_j), and the score is log |det K|.
+Public code: BayesWatch/nas-without-training (MIT).
 
 The same: a batch of 128, batch norm in training mode, units counted at the input of every ReLU. Different: what counts
 as a ReLU is named below, and a network without one is refused, where the public code scores it as no number; double
