@@ -14,14 +14,14 @@ from limbeck.plugins import registry
 from limbeck_applications.nas.candidates.job import STOPPED
 from limbeck_applications.nas.candidates.kept import Scores
 from limbeck_applications.nas.candidates.scoring import Asked, Scorer
-from limbeck_applications.nas.space import Architecture
+from limbeck_applications.nas.space import Architecture, SearchSpace
 from limbeck_applications.nas.study.asked import ProblemSettings, RankSettings
 from limbeck_applications.nas.study.audience import Audience
 from limbeck_applications.nas.study.images import images_of
 from limbeck_applications.nas.study.kept import check_folder, save_outcome, title_of
 from limbeck_applications.nas.study.rows import Ranking, RankOutcome, Scored
 from limbeck_applications.nas.tops import check_top
-from limbeck_applications.nas.truth import Truth, covering, read_truth, shipped
+from limbeck_applications.nas.truth import Truth, covering, shipped
 
 PAGE_SECONDS = 60
 """Least time between two pages while scores are still missing."""
@@ -63,7 +63,7 @@ def rank(
     chosen = images.architectures(settings.sample)
     for number in settings.top:
         check_top(number, len(chosen))
-    truth, name = truth_of(settings, settings.truth, chosen)
+    truth, name = truth_of(images.space, settings, settings.truth, chosen)
     if images.device.type == "cpu":
         keep_freed_memory()
     executor: Executor = registry().create("executors", settings.executor.model_dump())
@@ -128,7 +128,9 @@ class _Ranks:
         self._shown = time.monotonic()
 
 
-def truth_of(settings: ProblemSettings, asked: str, chosen: list[Architecture]) -> tuple[Truth | None, str]:
+def truth_of(
+    space: SearchSpace, settings: ProblemSettings, asked: str, chosen: list[Architecture]
+) -> tuple[Truth | None, str]:
     """Return the table of truth for some architectures, the one that comes with Limbeck where none was asked for.
 
     Raises:
@@ -138,7 +140,7 @@ def truth_of(settings: ProblemSettings, asked: str, chosen: list[Architecture]) 
     path = Path(asked) if asked else shipped(settings.space.name, settings.data)
     if path is None:
         return None, ""
-    truth = read_truth(path)
+    truth = space.truth(path)
     covering(truth, [each.name for each in chosen], path)
     names = {each.name for each in chosen}
     return Truth(tuple(row for row in truth.rows if row.architecture in names), truth.notes), path.name

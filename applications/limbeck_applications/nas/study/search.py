@@ -25,7 +25,7 @@ from limbeck_applications.nas.study.kept import check_folder, save_outcome, titl
 from limbeck_applications.nas.study.rank import PAGE_SECONDS
 from limbeck_applications.nas.study.rows import Found, Searched, SearchOutcome
 from limbeck_applications.nas.study.truth import JOBS, training_jobs
-from limbeck_applications.nas.truth import Measured, read_truth, shipped
+from limbeck_applications.nas.truth import Measured, shipped
 
 
 def search(
@@ -77,7 +77,7 @@ def search(
             title_of("nas_proxies", settings.proxy),
             None,
             [Searched(title, seed, []) for title, _, seed in searchers],
-            None if path is None else read_truth(path),
+            None if path is None else images.space.truth(path),
             "" if path is None else path.name,
             command,
         )
