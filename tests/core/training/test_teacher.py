@@ -105,7 +105,9 @@ def test_a_taught_network_goes_on_where_it_was_left(network, data, teacher, asse
 
 def test_students_differ_from_those_of_labels_alone(network, data, teacher, differ):
     plain = fit(network, start=[1], data=data, lr=0.1, budget=Steps(4))
-    assert differ(plain.states[0], fit(network, start=[1], data=data, lr=0.1, budget=Steps(4), teacher=teacher).states[0])
+    assert differ(
+        plain.states[0], fit(network, start=[1], data=data, lr=0.1, budget=Steps(4), teacher=teacher).states[0]
+    )
 
 
 @pytest.mark.parametrize("other", [{"classes": 4}, {"shape": (1, 8, 8)}])
@@ -116,9 +118,7 @@ def test_a_teacher_of_other_images_or_classes_is_refused(network, data, other):
         fit(network, start=[0], data=data, lr=0.1, budget=Steps(1), teacher=teacher)
 
 
-@pytest.mark.parametrize(
-    ("numbers", "said"), [({"alpha": 1.1}, "from 0 .* to 1"), ({"temperature": 0.0}, "above 0")]
-)
+@pytest.mark.parametrize(("numbers", "said"), [({"alpha": 1.1}, "from 0 .* to 1"), ({"temperature": 0.0}, "above 0")])
 def test_numbers_out_of_range_are_refused(teacher, numbers, said):
     with pytest.raises(UsageError, match=said):
         Teacher(teacher.network, teacher.state, **numbers)

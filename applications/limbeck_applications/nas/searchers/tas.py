@@ -147,7 +147,8 @@ class Search:
         options, lab = self.options, self.lab
         if len(lesson.data) < LEAST:
             raise UsageError(
-                f"searcher 'tas' needs {LEAST} images or more to learn from; there are {len(lesson.data)}."
+                f"searcher 'tas' needs {LEAST} images or more to learn from, but proxy '{self.proxy.name}' has "
+                f"{len(lesson.data)}: give it a larger ipc."
             )
         updates = options.updates or self._updates(lesson)
         numbers = (options.lr, options.sizes_lr, options.penalty, *self.window)
