@@ -134,11 +134,21 @@ class Line:
 
     def within(self, places: Places, other: Line | None = None) -> Estimate:
         """Return Spearman's rho over some architectures or, with another line, how far it lies above that one's."""
+        key = places.tobytes(), "" if other is None else other.proxy
+        if key not in self._known:
+            self._known[key] = self._within(places, other)
+        return self._known[key]
+
+    def _within(self, places: Places, other: Line | None) -> Estimate:
         assert self.truth is not None
         own, truth = [each[places] for each in self.scores], self.truth[places]
         if other is None:
             return spearman(own, truth)
         return difference(own, [each[places] for each in other.scores], truth)
+
+    @cached_property
+    def _known(self) -> dict[tuple[bytes, str], Estimate]:
+        return {}
 
     def over(self, other: Line) -> Estimate:
         """Return how far its rho over all lies above another line's."""

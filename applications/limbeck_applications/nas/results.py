@@ -105,8 +105,8 @@ class Results:
         for share in SHARES:
             number = tops.share_of(share, count)
             if line.truth is not None:
-                found[f"true top {share:.0%}"] = tops.best(line.truth, number)
-                found[f"own top {share:.0%}"] = tops.best(line.order, number)
+                found[f"true top {100 * share:g} %"] = tops.best(line.truth, number)
+                found[f"own top {100 * share:g} %"] = tops.best(line.order, number)
         for trait, kinds in self.traits.items():
             found |= {f"{trait} {kind}": places for kind, places in kinds.items()}
         return found
@@ -168,8 +168,8 @@ class Results:
                     "group": name,
                     "architectures": len(places),
                     **estimate_record("spearman", found),
-                    **estimate_record("kendall_tau_b", kendall(own, truth)),
-                    **estimate_record("weighted_tau", weighted(own, truth)),
+                    "kendall_tau_b": kendall(own, truth, interval=False).value,
+                    "weighted_tau": weighted(own, truth, interval=False).value,
                     **estimate_record(f"above_{BASELINE}", over),
                     "undefined": found.reason,
                 }

@@ -92,14 +92,20 @@ def spearman(scores: Sequence[Array], truth: Array) -> Estimate:
     return _estimate(scores, truth, _rho, _rhos)
 
 
-def kendall(scores: Sequence[Array], truth: Array) -> Estimate:
-    """Return Kendall's tau-b, with its interval up to ``PAIRS`` architectures; arguments as of ``spearman``."""
-    return _estimate(scores, truth, _tau, _taus if len(truth) <= PAIRS else None)
+def kendall(scores: Sequence[Array], truth: Array, *, interval: bool = True) -> Estimate:
+    """Return Kendall's tau-b.
+
+    Args:
+        scores: of each seed of a proxy, shape [n] each.
+        truth: accuracies, shape [n].
+        interval: whether it is wanted; of more than ``PAIRS`` architectures there is none.
+    """
+    return _estimate(scores, truth, _tau, _taus if interval and len(truth) <= PAIRS else None)
 
 
-def weighted(scores: Sequence[Array], truth: Array) -> Estimate:
-    """Return the weighted tau, with its interval up to ``PAIRS`` architectures; arguments as of ``spearman``."""
-    return _estimate(scores, truth, _weighted_tau, _weighted_taus if len(truth) <= PAIRS else None)
+def weighted(scores: Sequence[Array], truth: Array, *, interval: bool = True) -> Estimate:
+    """Return the weighted tau; arguments as of ``kendall``."""
+    return _estimate(scores, truth, _weighted_tau, _weighted_taus if interval and len(truth) <= PAIRS else None)
 
 
 def difference(scores: Sequence[Array], others: Sequence[Array], truth: Array) -> Estimate:

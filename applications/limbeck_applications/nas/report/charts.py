@@ -58,7 +58,9 @@ def scatter_svg(scores: Array, accuracies: Array, groups: Mapping[str, Sequence[
                 hollow: dict[str, Any] = {"facecolors": "none", "edgecolors": look["color"], "marker": look["marker"]}
                 axes.scatter(edge, 100 * accuracies[without], s=22, transform=across, clip_on=False, **hollow)
         _along(axes, known)
-        axes.margins(x=0.06, y=0.06)
+        room = 0.06 * max(100 * float(np.ptp(accuracies)), 0.1)
+        axes.margins(x=0.06)
+        axes.set_ylim(100 * float(accuracies.min()) - room, 100 * float(accuracies.max()) + room)
         _percents(axes)
         axes.grid()
         axes.set_xlabel("score")

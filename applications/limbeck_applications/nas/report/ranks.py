@@ -71,8 +71,14 @@ def rank_values(results: Results) -> dict[str, Any]:
     }
 
 
+def _short(proxy: str) -> str:
+    """Return what a chart calls a proxy: of a distilled set the method and what else was asked."""
+    return proxy.removeprefix("distilled [").removesuffix("]") if proxy.startswith("distilled [") else proxy
+
+
 def _defined(results: Results) -> dict[str, Estimate]:
-    return {line.proxy: line.spearman for line in results.lines if line.spearman and line.spearman.value is not None}
+    known = {_short(line.proxy): line.spearman for line in results.lines}
+    return {name: found for name, found in known.items() if found is not None and found.value is not None}
 
 
 def _intervals(results: Results) -> Markup:
@@ -80,7 +86,7 @@ def _intervals(results: Results) -> Markup:
     if not known or results.best is None:
         return Markup("")
     order = dict(sorted(known.items(), key=lambda each: -(each[1].value or 0.0)))
-    return Markup(intervals_svg(order, results.best.proxy, results.floor.value if results.floor else None))
+    return Markup(intervals_svg(order, _short(results.best.proxy), results.floor.value if results.floor else None))
 
 
 def _against_seconds(results: Results) -> Markup:
@@ -89,11 +95,11 @@ def _against_seconds(results: Results) -> Markup:
         return Markup("")
     points = {}
     for line in results.lines:
-        if found := known.get(line.proxy):
+        if found := known.get(_short(line.proxy)):
             value = found.value or 0.0
             low, high = (value if end is None else end for end in (found.low, found.high))
-            points[line.proxy] = max(FEWEST_SECONDS, line.seconds), value, min(value, low), max(value, high)
-    return Markup(against_seconds_svg(points, results.best.proxy, "Spearman correlation", digits=3))
+            points[_short(line.proxy)] = max(FEWEST_SECONDS, line.seconds), value, min(value, low), max(value, high)
+    return Markup(against_seconds_svg(points, _short(results.best.proxy), "Spearman correlation", digits=3))
 
 
 def _colours(results: Results) -> tuple[str, dict[str, list[int]]]:
@@ -106,7 +112,7 @@ def _colours(results: Results) -> tuple[str, dict[str, list[int]]]:
 
 
 def _scatters(results: Results) -> list[tuple[Line, Markup]]:
-    """Draw a panel for each proxy, of the mean rank where it has several seeds."""
+    """Draw a panel for each proxy, of the first seed where it has several."""
     groups = _colours(results)[1]
     return [
         (line, Markup(scatter_svg(line.scores[0], line.truth, groups, line.proxy)))
