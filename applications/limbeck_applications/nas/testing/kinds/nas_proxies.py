@@ -15,11 +15,14 @@ from limbeck.errors import UsageError
 from limbeck.testing.general import names_its_source
 from limbeck.testing.suite import NotApplicable, Subject, require
 from limbeck_applications.nas.problem import Problem
+from limbeck_applications.nas.proxies.trained import Lesson, TrainedProxy
+from limbeck_applications.nas.proxies.untrained import OnBatch
 from limbeck_applications.nas.proxy import Candidate, Material, Prepared, Proxy, Score
 from limbeck_applications.nas.testing.cases import material, tiny_candidates, tiny_problem
 
 BASE = Proxy
-RECORDS = (Problem, Prepared, Material, Candidate, Score)
+FAMILIES = (Proxy, OnBatch, TrainedProxy)
+RECORDS = (Problem, Prepared, Material, Candidate, Score, Lesson)
 """What authors are handed and hand out, for the page of the kind."""
 
 NUMBER = 3
