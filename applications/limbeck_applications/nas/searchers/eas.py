@@ -6,7 +6,7 @@ Public code: han-cai/EAS (MIT). Written from the paper.
 What is the same: every network of an episode is grown from one base by some widening steps and then some deepening
 steps, with noise of 1e-2 and 1e-3; a reward is tan(accuracy pi / 2) minus a moving average that takes 0.95 of the
 episode's mean, as the public code has it; the base is then replaced by the best network found, which the paper does
-once and this does every few episodes. What differs: a few steps instead of nine, since a search has tens of networks
+once and this does after every episode. What differs: a few steps instead of nine, since a search has tens of networks
 instead of hundreds; an architecture that was scored already is drawn again, the last times by lot; and the accuracy is
 a proxy's. A grown network has been trained once for each network on its way from the start: ``trainings`` of the notes.
 """
@@ -69,7 +69,7 @@ class Eas(Searcher):
         networks: int = Field(4, ge=1, description="networks of an episode, grown from one base")
         widen: int = Field(2, ge=0, description="widening steps of each network of an episode")
         deepen: int = Field(1, ge=0, description="deepening steps of each network of an episode")
-        rebase: int = Field(2, ge=0, description="episodes after which the best network becomes the base; 0: never")
+        rebase: int = Field(1, ge=0, description="episodes after which the best network becomes the base; 0: never")
         lr: float = Field(0.01, gt=0, description="learning rate of the policy's Adam")
         entropy: float = Field(1e-5, ge=0, description="weight of the policy's entropy")
         decay: float = Field(0.95, gt=0, le=1, description="share of an episode's mean in the moving average")
