@@ -147,7 +147,7 @@ class Line:
         return difference(own, [each[places] for each in other.scores], truth)
 
     @cached_property
-    def _known(self) -> dict[tuple[bytes, str], Estimate]:
+    def _known(self) -> dict[tuple[object, str], Estimate]:
         return {}
 
     def over(self, other: Line) -> Estimate:
