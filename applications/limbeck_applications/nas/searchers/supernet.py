@@ -12,6 +12,7 @@ there are hundreds of updates where the paper has tens of thousands.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -91,7 +92,8 @@ class Supernet:
     @property
     def images(self) -> int:
         """Images that went through the network so far, those of both halves."""
-        return sum(_seen(each) for each in (self.weights, self.others))
+        both = (self.weights, self.others)
+        return sum(seen(len(each.task.data), each.settings.batch_size, each.step) for each in both)
 
     @property
     def done(self) -> int:
@@ -140,7 +142,7 @@ class Supernet:
         numbers, course = lesson.training, self.course
         labels = part.labels if lesson.labels is None else PartLabels(lesson.labels, part)
         task = Task(part, labels, augmentation=_augmentation(lesson))
-        size = without_single(len(part), min(numbers.batch_size, len(part)))
+        size = batch_size(len(part), numbers.batch_size)
         how = (Objective(), "sgd", numbers.momentum, Cosine(), None, None, self.device, torch.float32)
         settings = Settings(course.lr, numbers.weight_decay, Steps(course.updates), size, *how)
         streams = OwnStreams(
@@ -182,9 +184,31 @@ def _augmentation(lesson: Lesson) -> Augmentation | None:
     return made.for_data(lesson.spec)
 
 
-def _seen(training: Training) -> int:
-    own = training.step % training.steps_per_epoch * training.settings.batch_size
-    return training.epoch * len(training.task.data) + own
+def batch_size(images: int, most: int) -> int:
+    """Return the size of equal batches of at most ``most`` images, or of more where the last would have one image."""
+    return without_single(images, math.ceil(images / math.ceil(images / most)))
+
+
+def seen(images: int, size: int, updates: int) -> int:
+    """Return how many images some updates see, each pass of which ends with its last partial batch."""
+    passes, more = divmod(updates, math.ceil(images / size))
+    return passes * images + more * size
+
+
+def updates_worth(images: int, most: int, allowed: int) -> int:
+    """Return how many updates of weights and sizes see no more images than allowed, both halves counted.
+
+    Args:
+        images: of both halves.
+        most: in each batch.
+        allowed: images seen.
+    """
+    parts = [(half, batch_size(half, most)) for half in (images - images // 2, images // 2)]
+    found = 0
+    for step in reversed(range(max(allowed, 1).bit_length())):
+        more = found + (1 << step)
+        found = more if sum(seen(half, size, more) for half, size in parts) <= allowed else found
+    return found
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -31,7 +31,7 @@ from limbeck_applications.nas.proxies.trained import Lesson, TrainedProxy
 from limbeck_applications.nas.proxy import Proxy
 from limbeck_applications.nas.searcher import Lab, Searcher
 from limbeck_applications.nas.searchers.sizes import Grid, Likeliest
-from limbeck_applications.nas.searchers.supernet import Course, Supernet
+from limbeck_applications.nas.searchers.supernet import Course, Supernet, updates_worth
 from limbeck_applications.nas.space import Architecture, SearchSpace
 from limbeck_applications.nas.spaces.chains import Chains
 from limbeck_applications.nas.training import trained
@@ -172,14 +172,14 @@ class Search:
         one, options = _passes(lesson), self.options
         scored = one * self.proxy.options.networks
         left = (self.lab.remaining - 1) * scored - (TAUGHT * one if options.teach else 0)
-        updates = left // min(2 * lesson.training.batch_size, len(lesson.data))
+        updates = updates_worth(len(lesson.data), lesson.training.batch_size, left)
         if updates < 1:
             more = self.lab.remaining + 1 - left // scored
             raise UsageError(
                 f"{self.lab.remaining} evaluations are too few for searcher 'tas', which spends them on learning "
                 f"sizes: give --evaluations {more} or more, or say how much with its option 'updates'."
             )
-        return int(updates)
+        return updates
 
     def _taught(self, lesson: Lesson, architecture: Architecture) -> dict[str, float]:
         """Train the result with the largest network's knowledge; return the accuracies of both on images kept aside."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -18,7 +20,7 @@ from limbeck_applications.nas.candidates.scoring import Scorer
 from limbeck_applications.nas.problem import problem_of
 from limbeck_applications.nas.searchers.halves import Part, PartLabels, halves
 from limbeck_applications.nas.searchers.sizes import Grid, expected_flops, mode
-from limbeck_applications.nas.searchers.supernet import FIRST, LAST, Course, Supernet
+from limbeck_applications.nas.searchers.supernet import FIRST, LAST, Course, Supernet, batch_size, seen, updates_worth
 from limbeck_applications.nas.study.images import Images
 
 CPU = torch.device("cpu")
@@ -102,6 +104,23 @@ def test_it_spends_the_images_of_its_evaluations(lab, tmp_path):
         assert allowed - IMAGES < trial.notes["image_passes"] <= allowed
         own = (1 + 3 * teach) * EPOCHS * IMAGES
         assert trial.notes["image_passes"] - own == trial.notes["updates"] * IMAGES
+
+
+@pytest.mark.parametrize("size", [2, 4, 5])
+def test_small_batches_leave_no_images_unspent(lab, size):
+    (trial,) = searched(lab(proxy={"batch_size": size}))
+    assert 0 <= 8 * EPOCHS * IMAGES - trial.notes["image_passes"] < IMAGES
+    assert trial.notes["updates"] == 4 * EPOCHS * math.ceil(IMAGES / 2 / size)
+
+
+@pytest.mark.parametrize(("images", "most"), [(60, 25), (7, 3), (51, 25), (12, 64), (9, 2)])
+def test_updates_are_worth_the_images_that_are_counted(images, most):
+    parts = [(half, batch_size(half, most)) for half in (images - images // 2, images // 2)]
+    assert all(size >= 2 and half % size != 1 for half, size in parts)
+    for allowed in (0, 1, images, 10 * images + 7):
+        found = updates_worth(images, most, allowed)
+        assert sum(seen(*part, found) for part in parts) <= allowed
+        assert sum(seen(*part, found + 1) for part in parts) > allowed
 
 
 def test_more_networks_of_a_score_are_worth_more_images(lab):
