@@ -69,7 +69,13 @@ SEARCHED: dict[str, dict[str, Any]] = {
     "exhaustive": {**IMAGES, "searchers": [{"name": "exhaustive"}], "evaluations": 72, "proxy": DISTILLED},
     "cells": {**CELLS, "searchers": [{"name": "eeea"}, {"name": "random"}], "seeds": 3, "retrain": 0},
     "chains": {**CHAINS, "searchers": [{"name": "eas"}, {"name": "random"}], "seeds": 3},
-    "widths": {**CHAINS, "searchers": [{"name": "tas"}, {"name": "random"}], "seeds": 3},
+    "widths": {
+        **CHAINS,
+        "space": {"name": "chains", "widths": [8, 16, 24, 32], "layers": 2},
+        "searchers": [{"name": "tas", "flops": 0.5}, {"name": "random", "most_flops": 12568348}],
+        "evaluations": 20,
+        "seeds": 3,
+    },
     "evolved": {**CELLS, "searchers": [{"name": "eeea", "population": 20}], "evaluations": 200},
 }
 CASES = [*RANKED, *SEARCHED]
