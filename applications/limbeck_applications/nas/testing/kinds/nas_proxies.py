@@ -124,12 +124,12 @@ def hands_out_trained_weights(subject: Subject) -> None:
     network = tiny_candidates(1, tiny_problem())[0].network
     names = {name for name, _ in network.module.named_parameters()}
     for score in _scores(subject):
-        if not subject.cls.trains:
-            require(score.state is None, "it hands out weights, but 'trains' is False")
-        else:
-            require(score.state is not None, "it hands out no weights, but 'trains' is True")
-            lacking = sorted(names - set(score.state))
-            require(not lacking, f"{', '.join(lacking)} are not among the weights")
+        if score.state is None:
+            require(not subject.cls.trains, "it hands out no weights, but 'trains' is True")
+            continue
+        require(subject.cls.trains, "it hands out weights, but 'trains' is False")
+        lacking = sorted(names - set(score.state))
+        require(not lacking, f"{', '.join(lacking)} are not among the weights")
 
 
 def begins_with_given_weights(subject: Subject) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from limbeck.errors import UsageError
 from limbeck.networks.signature import signature
@@ -124,7 +125,7 @@ def builds_what_it_says(subject: Subject) -> None:
 def structures_are_told_apart(subject: Subject) -> None:
     """Building twice gives one structural signature; of equal signatures are networks that compute the same."""
     space, drawn = _drawn(subject)
-    problem, known = tiny_problem(), {}
+    problem, known = tiny_problem(), dict[str, tuple[Architecture, Tensor]]()
     images = problem.train.normalise(problem.train.images[:3])
     for own in drawn:
         network, again = (functional(space, own, problem) for _ in range(2))
