@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from limbeck_applications.nas.proxy import Prepared, Proxy
 from limbeck_applications.nas.searcher import Child, Trial
 from limbeck_applications.nas.space import Architecture, Genome, SearchSpace
 from limbeck_applications.nas.study.rows import Scored
+
+SECONDS = "limbeck.seconds"
+"""Among what a searcher keeps: what it had spent by then, scoring aside."""
 
 
 class KeptLab:
@@ -52,6 +56,7 @@ class KeptLab:
         self.proxy: Proxy = scorer.proxy
         self._trials: list[Trial] = []
         self._told, self._works = told, works
+        self._began, self._scoring, self._before = time.perf_counter(), 0.0, 0.0
         self._by_genome: dict[Genome, Trial] = {}
         self._asked: dict[str, Asked] = {}
 
@@ -119,14 +124,21 @@ class KeptLab:
 
     def keep(self, name: str, state: Mapping[str, Tensor]) -> None:
         """Keep tensors of the searcher's own under a name."""
-        write_weights(self._own(name), dict(state))
+        write_weights(self._own(name), {**state, SECONDS: torch.tensor(self.own_seconds, dtype=torch.float64)})
 
     def kept(self, name: str) -> dict[str, Tensor] | None:
         """Return what was kept under a name by this search, or None where nothing is or it cannot be read."""
         try:
-            return dict(load(self._own(name).read_bytes()))
-        except (OSError, SafetensorError):
+            found = load(self._own(name).read_bytes())
+            self._before = max(self._before, float(found.pop(SECONDS)))
+        except (OSError, SafetensorError, KeyError):
             return None
+        return found
+
+    @property
+    def own_seconds(self) -> float:
+        """What the searcher spent beside scores, in an earlier start up to what it kept."""
+        return self._before + time.perf_counter() - self._began - self._scoring
 
     def tell(self, done: int, total: int, what: str) -> None:
         """Say how far long work of the searcher's own has come."""
@@ -157,7 +169,9 @@ class KeptLab:
                 if self._told is not None:
                     self._told(trial)
 
+        began = time.perf_counter()
         self.scorer.score(asked, arrived)
+        self._scoring += time.perf_counter() - began
         return self._trials[first:]
 
     def _trial(self, number: int, asked: Asked, scored: Scored, notes: Mapping[str, Any]) -> Trial:

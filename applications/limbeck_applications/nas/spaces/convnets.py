@@ -1,8 +1,8 @@
 """ConvNets: equal blocks of 3x3 convolution, norm, activation and 2x2 pooling, then one linear layer.
 
 Paper: Zhao et al., "Dataset Condensation with Gradient Matching" (arXiv:2006.05929), appendix: 720 networks of four
-widths, four depths, five norms, three activations and three poolings. Which were trained how was never published as code;
-the networks themselves are those of its public code (MIT), here the registered network ``convnet``.
+widths, four depths, five norms, three activations and three poolings. How they were trained was never published as
+code; the networks themselves are those of its public code (MIT), here the registered network ``convnet``.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ class _Searches:
 
         lab = KeptLab(self.scorer, own.searcher, settings.evaluations, own.seed, told, self.told.works)
         searcher.search(lab)
-        self._put(place, finished=True)
+        self._put(place, finished=True, seconds=sum(each.seconds for each in found) + lab.own_seconds)
 
     def _retrain(self, place: int) -> None:
         """Train the best architectures of a search on all the images; it is done once for each, whoever finds it."""
