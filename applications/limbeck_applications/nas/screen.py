@@ -29,9 +29,11 @@ SEARCH_SPARED = ("volume", "evaluations", "n", "s", "table acc. %")
 
 RANK_LEGEND = (
     "rho: Spearman with full training; in brackets the middle 95 % of resampled architectures",
-    "above params: rho less that of the parameter count; s: in all, with making s, before the first architecture",
+    "above params: rho less that of the parameter count, with the interval of the difference",
     "regret: points of accuracy that the best tenth by the proxy lie below the best; table.csv, groups.csv hold more",
 )
+
+TIMES = "s: in all; making s: of these before the first architecture, such as distilling"
 
 SEARCH_LEGEND = (
     "score: of the proxy, the best found; retrained: its test accuracy after training on all the images",
@@ -171,7 +173,7 @@ def _rank_table(outcome: RankOutcome) -> tuple[Shown, list[str]]:
     results = Results.of(outcome)
     missing = [f"{each.proxy}, seed {each.seed}: {each.failed}" for each in outcome.rankings if each.failed]
     floor = results.floor
-    legend = RANK_LEGEND if results.truth is not None else RANK_LEGEND[1:2]
+    legend = (*(RANK_LEGEND if results.truth is not None else ()), TIMES)
     if floor is not None and floor.value is not None:
         legend = (*legend, f"full training from another seed: rho {_interval(floor)}")
     if any(line.undefined for line in results.lines):

@@ -1,0 +1,167 @@
+"""The pages of rankings and searches, read as text and looked at in a real browser."""
+
+from __future__ import annotations
+
+import html
+import importlib.util
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from limbeck_applications.nas.report.page import FILE, publish, render, results_of
+
+WIDTHS = (400, 1400)
+PLACE = Path(__file__).parents[4] / "docs" / "screenshots.py"
+SPEC = importlib.util.spec_from_file_location("screenshots", PLACE)
+screenshots = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(screenshots)
+
+
+def page(outcome):
+    return render(results_of(outcome))
+
+
+def words(text):
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())
+
+
+@pytest.fixture(scope="module")
+def ranked(rank_outcome):
+    return page(rank_outcome)
+
+
+@pytest.fixture(scope="module")
+def searched(search_outcome):
+    return page(search_outcome)
+
+
+def test_a_ranking_shows_a_row_and_a_panel_for_each_proxy(ranked):
+    heads = [html.unescape(head) for head in re.findall(r'<th scope="row" data-sort="(.*?)"', ranked)]
+    assert heads == ["distilled [dm]", "nwot", "parameters", "random"]
+    assert ranked.count("<svg") == 2 + 4 + 2
+    panels = re.findall(r'aria-label="Accuracy of 72 architectures against the score of (.*?)"', ranked)
+    assert panels == ["distilled [dm]", "nwot, 36 without a score", "parameters", "random"]
+
+
+def test_a_ranking_says_what_is_best_what_is_missing_and_how_noisy_full_training_is(ranked):
+    said = words(ranked)
+    assert "distilled [dm] ranks best: Spearman 0.9" in said and "in 1 min 40 s" in said
+    assert "above the parameter count" in said and "Noise floor: full training ranks 0.99" in said
+    assert "snip, seed 0 is missing: a batch of one image: give batch=2 or more." in said
+    assert "nwot has no score for 36 of 72 architectures, which it ranks lowest: it has no ReLU" in said
+    assert "limbeck nas rank --out <x>" in said and "limbeck nas truth --space convnet72" in said
+
+
+def test_a_ranking_colours_by_norm_and_lists_groups(ranked):
+    said = words(ranked)
+    assert "By norm: none instance batch" in said
+    for title in ("Best by full training", "Best by the proxy itself", "Norm", "Activation", "Depth"):
+        assert f'<h3 class="above">{title}</h3>' in ranked
+    assert '<abbr title="all scores are equal">–</abbr>' in ranked and 'class="won"' in ranked
+
+
+def test_the_best_are_drawn_with_their_layers(ranked, worth):
+    best = max(worth, key=worth.get)
+    drawn = re.findall(r'<div class="portrait">\s*<h3>(.*?)</h3>', ranked)
+    assert drawn[0] == best and len(drawn) in (3, 4)
+    layers = re.search(r'<ol class="layers".*?</ol>', ranked)[0]
+    assert words(layers).startswith("image conv 3×3, 32, batch norm, ReLU") and words(layers).endswith("logits")
+
+
+def test_a_ranking_without_a_table_says_how_to_get_one(rank_outcome):
+    said = words(page(replace(rank_outcome, truth=None)))
+    assert "There is no table of full training for these images" in said and "limbeck nas truth" in said
+    assert "Rank by distilled [dm]" in said and "Noise floor" not in said
+
+
+def test_what_is_undefined_is_said_and_never_nan(rank_outcome):
+    first = rank_outcome.rankings[0]
+    scores = {name: replace(own, value=0.5) for name, own in first.scores.items()}
+    text = page(replace(rank_outcome, rankings=[replace(first, scores=scores)]))
+    assert '<abbr title="all scores are equal">undefined</abbr>' in text
+    assert "undefined: all scores are equal" in words(text) and not re.search(r"\bnan\b", words(text))
+
+
+def test_a_ranking_that_has_just_begun_is_shown(rank_outcome):
+    begun = [replace(each, scores={}, made=None, failed="") for each in rank_outcome.rankings]
+    said = words(page(replace(rank_outcome, rankings=begun)))
+    assert "No proxy is finished yet." in said and "random, seed 1: 0 of 72 architectures scored so far." in said
+
+
+def test_a_search_shows_curves_fronts_and_what_was_found(searched, architectures):
+    assert searched.count("<svg") == 3
+    said = words(searched)
+    assert "Best score so far, mean at the end: random 0.625, eeea [population=4] 0.875" in html.unescape(searched)
+    assert "eeea [population=4], seed 1 is missing: the budget cannot be met." in said
+    assert "random, seed 1, not finished" in said and "2 of 4 searches finished" in said
+    assert f"{architectures[0].name} best by score, 0.875, 91.00 % when trained on all the images" in said
+    assert "In the table" not in said
+
+
+def test_a_search_that_has_just_begun_is_shown(search_outcome):
+    begun = [replace(each, found=[], retrained=[], finished=False, failed="") for each in search_outcome.searches]
+    said = words(page(replace(search_outcome, searches=begun, made=None)))
+    assert "No architecture is scored yet." in said and "0 of 4 searches finished" in said
+
+
+def test_pages_fetch_nothing_and_escape_everything(rank_outcome, ranked, searched):
+    for text in (ranked, searched):
+        assert not re.findall(r'(?:href|src)="(?!data:|#)', text)
+        assert "default-src 'none'" in text
+    bad = [replace(each, proxy="<script>x</script>") for each in rank_outcome.rankings[:1]]
+    text = page(replace(rank_outcome, rankings=bad, command="<img>"))
+    assert "<script>x" not in text and "<img>" not in text
+
+
+def test_publishing_writes_the_page_and_the_tables(rank_outcome, search_outcome, tmp_path):
+    for name, outcome in (("rank", rank_outcome), ("search", search_outcome)):
+        path = publish(tmp_path / name, outcome)
+        assert path == tmp_path / name / FILE and path.read_text().startswith("<!doctype html>")
+        assert (tmp_path / name / "table.csv").exists() and (tmp_path / name / "scores.csv").exists()
+
+
+# In a browser
+
+LOOK = """<!doctype html><title>look</title>
+{frames}
+<pre id="facts"></pre>
+<script>
+addEventListener("load", () => {{
+  const found = [...document.querySelectorAll("iframe")].map(frame => {{
+    const page = frame.contentDocument, root = page.documentElement;
+    const heads = [...page.querySelectorAll(".sortable thead th")];
+    heads[1].querySelector("button").click();
+    const inside = page.querySelector("main").getBoundingClientRect();
+    const beyond = [...page.querySelectorAll("svg, .portrait, .charts, table.sortable")].filter(
+      one => one.getBoundingClientRect().right > inside.right + 1).length;
+    return {{
+      wider: root.scrollWidth - frame.contentWindow.innerWidth,
+      beyond,
+      sorted: [...page.querySelectorAll(".sortable tbody th")].map(one => one.textContent),
+      colours: new Set([...page.querySelectorAll(".key i")].map(one => getComputedStyle(one).backgroundColor)).size,
+    }};
+  }});
+  document.getElementById("facts").textContent = JSON.stringify(found);
+}});
+</script>
+"""
+
+
+@pytest.mark.skipif(screenshots.CHROMIUM is None, reason="needs Chromium")
+def test_pages_fit_phones_and_desktops_and_their_tables_sort(ranked, searched, tmp_path):
+    frames = []
+    for name, text in (("rank", ranked), ("search", searched)):
+        (tmp_path / f"{name}.html").write_text(text)
+        frames += [f'<iframe src="{name}.html" width="{width}" height="900"></iframe>' for width in WIDTHS]
+    look = tmp_path / "look.html"
+    look.write_text(LOOK.format(frames="\n".join(frames)))
+    dom = screenshots.browse(look.as_uri(), "--virtual-time-budget=5000", "--dump-dom").stdout
+    facts = json.loads(html.unescape(re.search(r'<pre id="facts">(.*?)</pre>', dom)[1]))
+    assert len(facts) == 4
+    for found in facts:
+        assert found["wider"] <= 0 and found["beyond"] == 0, found
+    assert [found["colours"] for found in facts] == [3, 3, 2, 2]
+    assert facts[0]["sorted"][0] == "distilled [dm]" and facts[2]["sorted"][0] == "eeea [population=4]"

@@ -1,0 +1,134 @@
+"""What a terminal and a log show of studies of architectures."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from limbeck_applications.nas.results import Results
+from limbeck_applications.nas.screen import StudyScreen, TruthScreen, rank_columns, search_columns
+from limbeck_applications.nas.searches import SearchResults
+from limbeck_applications.nas.study.asked import TruthSettings
+from limbeck_applications.nas.study.rows import Made, Scored
+from limbeck_applications.nas.truth import Measured
+
+
+@pytest.fixture
+def console():
+    return Console(file=io.StringIO(), width=120, highlight=False, markup=False, soft_wrap=True)
+
+
+def said(console):
+    return console.file.getvalue()
+
+
+def test_a_ranking_is_announced_and_ends_with_its_table(rank_outcome, tmp_path, console):
+    with StudyScreen(tmp_path, console=console) as screen:
+        screen.planned(rank_outcome)
+        screen.prepares("distilled [dm]", 0)
+        screen.prepared("distilled [dm]", 0, Made(28.0, 100, 31400))
+        screen.scored("distilled [dm]", 0, "a", Scored(0.5, 1.0), 1, 2)
+        screen.scored("distilled [dm]", 0, "b", Scored(0.5, 1.0), 2, 2)
+        screen.failed("snip, seed 0", "a batch of one image")
+        status = screen.done(rank_outcome, 61)
+    text = said(console)
+    assert status == 1
+    for line in (
+        "convnet72 on digits: ranked by distilled, nwot, parameters, random, snip",
+        f"everything goes into {tmp_path}",
+        "full training: truth.csv, 2 seeds",
+        "distilled [dm], seed 0: prepared (100 images) in 28 s",
+        "distilled [dm], seed 0: 2 of 2 architectures scored",
+        "snip, seed 0 came to nothing: a batch of one image",
+        "missing: snip, seed 0: a batch of one image: give batch=2 or more.",
+        f"done in 1 min 01 s; open {tmp_path}/report.html to see everything",
+    ):
+        assert line in text.splitlines()
+    assert "full training from another seed: rho 0.99" in text and "they rank lowest" in text
+
+
+def test_without_a_table_it_says_how_to_get_one(rank_outcome, tmp_path, console):
+    outcome = replace(rank_outcome, truth=None, rankings=rank_outcome.rankings[:1])
+    with StudyScreen(tmp_path, console=console) as screen:
+        screen.planned(outcome)
+        assert screen.done(outcome, 1) == 0
+    assert "no table of full training, so no correlations: --truth FILE, or 'limbeck nas truth'" in said(console)
+    assert "another seed" not in said(console) and " rho" not in said(console)
+
+
+def test_the_columns_of_a_ranking(rank_outcome):
+    columns = rank_columns(Results.of(rank_outcome))
+    assert columns["proxy"] == ["distilled [dm]", "nwot", "parameters", "random"]
+    assert columns["rho"][0].startswith("0.99") and "[" in columns["rho"][0]
+    assert columns["above params"][2] == "" and columns["above params"][0].startswith("+0.")
+    assert columns["making s"] == ["28.0", "", "", ""] and columns["s"] == ["100", "72.0", "0.072", "144"]
+    assert columns["no score"] == ["", "36", "", ""]
+
+
+def test_undefined_is_a_word(rank_outcome):
+    first = rank_outcome.rankings[0]
+    scores = {name: replace(own, value=1.0) for name, own in first.scores.items()}
+    columns = rank_columns(Results.of(replace(rank_outcome, rankings=[replace(first, scores=scores)])))
+    assert columns["rho"] == ["undefined"] and columns["tau-b"] == [""]
+
+
+def test_searches_are_followed_and_end_with_their_table(search_outcome, tmp_path, console):
+    with StudyScreen(tmp_path, console=console) as screen:
+        screen.planned(search_outcome)
+        for search in search_outcome.searches[:2]:
+            screen.searches(search.searcher, search.seed, 3)
+            for place, found in enumerate(search.found, 1):
+                screen.found(search.searcher, search.seed, found, place, 3)
+        screen.works(3, 3, "learning sizes")
+        screen.retrained("random", 0, Measured("d1-w16", 0, 0.915))
+        assert screen.done(search_outcome, 5) == 1
+    text = said(console)
+    for line in (
+        "convnet72 on digits: searched by random, eeea, 3 evaluations each, distilled",
+        "random, seed 0: 3 of 3 evaluations",
+        "learning sizes: 3 of 3",
+        "random, seed 0: d1-w16 reaches 91.50 % on test images",
+        "missing: eeea [population=4], seed 1: the budget cannot be met.",
+    ):
+        assert line in text.splitlines()
+
+
+def test_the_columns_of_searches(search_outcome):
+    columns = search_columns(SearchResults.of(search_outcome))
+    assert columns["score"] == ["0.6250 ± 0.1250", "0.8750"]
+    assert columns["retrained %"] == ["", "91.00"] and columns["n"] == ["2", "1"]
+
+
+def test_a_failure_that_an_interrupt_made_is_not_told(tmp_path, console):
+    screen = StudyScreen(tmp_path, [2], console)
+    with pytest.raises(KeyboardInterrupt):
+        screen.failed("random, seed 0", "half imported")
+    assert said(console) == ""
+
+
+def test_bars_are_there_on_a_terminal(rank_outcome, tmp_path):
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    with StudyScreen(tmp_path, console=console) as screen:
+        screen.prepares("distilled [dm]", 0)
+        screen.scored("distilled [dm]", 0, "d1-w16", Scored(0.5, 1.0), 1, 2)
+        screen._bars.refresh()
+        screen.done(replace(rank_outcome, rankings=rank_outcome.rankings[:1]), 1)
+    assert "1/2 d1-w16" in said(console) and "of 2 architectures scored" not in said(console)
+
+
+def test_full_training_is_followed(rank_outcome, tmp_path, console):
+    settings = TruthSettings.model_validate({"seeds": 2})
+    with TruthScreen(tmp_path, console) as screen:
+        screen.title(settings)
+        screen.trained(1, 2, Measured("a", 0, 0.5))
+        screen.trained(2, 2, Measured("b", 0, 0.75))
+        screen.done(rank_outcome.truth, 10)
+    lines = said(console).splitlines()
+    assert lines[0] == "convnet72 on digits: 5 epochs, 2 seeds"
+    assert "2 of 2 networks trained; b, seed 0: 75.00 %" in lines
+    assert lines[-2].startswith("best of 72 architectures: ") and lines[-1].endswith(
+        f"the table is {tmp_path}/truth.csv"
+    )
