@@ -9,7 +9,8 @@ weights then differ, and what the network computes does not.)
 
 What it is worth: on a GPU small networks wait for kernels to be launched, and K networks share the launches. A CPU
 computes all the time, and its grouped convolutions are slower than single ones. Forward and backward passes on one
-thread, as times as fast as one network after another, batches of 64 and 100, K = 2 to 16:
+thread, as times as fast as one network after another, batches of 64 and 100, K = 2 to 16 (whole trainings on batches
+of 25 images of 8x8: 2.0 with K = 8):
 
     ConvNets of width 16 and 32, 28x28 images:  0.3 to 1.0
     width 32, instance norm, 8x8 images:        0.7 to 1.2
