@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,17 @@ def title_of(kind: str, spec: Spec) -> str:
     return spec.name + (f" [{', '.join(_written(key, value) for key, value in given.items())}]" if given else "")
 
 
+def check_titles(titles: Sequence[str], flag: str) -> None:
+    """Refuse what is asked for twice: figures over seeds would take it for another seed.
+
+    Raises:
+        UsageError: names it.
+    """
+    for title in titles:
+        if titles.count(title) > 1:
+            raise UsageError(f"{title} was asked for twice: give each {flag} once, or with other options.")
+
+
 def _written(key: str, value: Any) -> str:
     if isinstance(value, dict):
         inner = ", ".join(f"{key}.{name}={each}" for name, each in value.items())
@@ -67,7 +78,7 @@ def save_outcome(folder: Path, outcome: Outcome) -> None:
     values = {
         "kind": "rank" if isinstance(outcome, RankOutcome) else "search",
         "settings": outcome.settings.model_dump(mode="json"),
-        "truth": None if outcome.truth is None else asdict(outcome.truth),
+        "truth": None if outcome.truth is None else _of_truth(outcome.truth),
         "truth_name": outcome.truth_name,
         "command": outcome.command,
     }
@@ -161,8 +172,13 @@ def _of_scores(scores: Mapping[str, Scored]) -> dict[str, Any]:
     return {name: {**asdict(scored), "figures": dict(scored.figures)} for name, scored in scores.items()}
 
 
+def _of_truth(truth: Truth) -> dict[str, Any]:
+    """Return a table as JSON values; what is told in an order is written as pairs, since keys are sorted."""
+    return {"rows": [asdict(row) for row in truth.rows], "notes": list(truth.notes.items())}
+
+
 def _of_architecture(architecture: Architecture) -> dict[str, Any]:
-    return {"name": architecture.name, "genome": list(architecture.genome), "traits": dict(architecture.traits)}
+    return {"name": architecture.name, "genome": list(architecture.genome), "traits": list(architecture.traits.items())}
 
 
 def _of_made(made: Made | None, folder: Path) -> dict[str, Any] | None:
@@ -181,7 +197,7 @@ def _made(values: dict[str, Any] | None, folder: Path) -> Made | None:
 
 
 def _architecture(values: dict[str, Any]) -> Architecture:
-    return Architecture(values["name"], tuple(values["genome"]), values["traits"])
+    return Architecture(values["name"], tuple(values["genome"]), dict(values["traits"]))
 
 
 def _ranking(values: dict[str, Any], folder: Path) -> Ranking:
@@ -195,7 +211,7 @@ def _search(values: dict[str, Any]) -> Searched:
 
 
 def _truth(values: dict[str, Any]) -> Truth:
-    return Truth(tuple(Measured(**row) for row in values["rows"]), values["notes"])
+    return Truth(tuple(Measured(**row) for row in values["rows"]), dict(values["notes"]))
 
 
 def _read(folder: Path) -> dict[str, Any]:
