@@ -1,9 +1,10 @@
 """Architecture search: how well proxies rank, and what searchers find by one of them, on Fashion-MNIST; resumable.
 
-    python benchmarks/studies/nas.py --data-root DATA [--only rank published exhaustive cells chains widths evolved]
+    python benchmarks/studies/nas.py --data-root DATA [--only rank images exhaustive cells ...]
 
 10,000 training images, and others of the training part to rank on. rank: every proxy on the 72 ConvNets, against the
-table of full training that comes with Limbeck. published: three of them with the images and passes of
+table of full training that comes with Limbeck. images: fewer images of each class with more passes, and another
+learning rate. published: three of them with the images and passes of
 arXiv:2006.05929. exhaustive: all 72 by one proxy. cells: evolution against random search. chains: growing networks
 against random search. widths: learned widths and depths against random search at equal image passes. evolved: one
 evolution of 200 evaluations, killed after 60 and after 130 of them and continued, its best trained on all the images.
@@ -42,7 +43,7 @@ CELLS: dict[str, Any] = {
     "space": {"name": "cells", "channels": 8, "cells": 3},
     "proxy": {**DISTILLED, "ipc": 5, "epochs": 30},
 }
-CHAINS: dict[str, Any] = {**FEWER, "space": {"name": "chains"}, "proxy": DISTILLED}
+CHAINS: dict[str, Any] = {**FEWER, "proxy": DISTILLED}
 
 RANKED: dict[str, dict[str, Any]] = {
     "rank": {
@@ -52,6 +53,18 @@ RANKED: dict[str, dict[str, Any]] = {
             {"name": "distilled", "method": "datadam", "seconds": 30.0},
             *({"name": name} for name in ("random", "herding", "early_stopping")),
             *({"name": name} for name in ("parameters", "flops", "synflow", "snip", "grad_norm", "jacov", "nwot")),
+        ],
+        "seeds": 2,
+    },
+    "images": {
+        **IMAGES,
+        "proxies": [
+            *({**DISTILLED, "ipc": ipc, "epochs": 300 // ipc} for ipc in (5, 10)),
+            *({"name": "random", "ipc": ipc, "epochs": 300 // ipc} for ipc in (5, 10)),
+            {**DISTILLED, "lr": 0.03},
+            {"name": "random", "lr": 0.03},
+            {"name": "early_stopping", "lr": 0.03},
+            {"name": "parameters"},
         ],
         "seeds": 2,
     },
@@ -68,7 +81,12 @@ RANKED: dict[str, dict[str, Any]] = {
 SEARCHED: dict[str, dict[str, Any]] = {
     "exhaustive": {**IMAGES, "searchers": [{"name": "exhaustive"}], "evaluations": 72, "proxy": DISTILLED},
     "cells": {**CELLS, "searchers": [{"name": "eeea"}, {"name": "random"}], "seeds": 3, "retrain": 0},
-    "chains": {**CHAINS, "searchers": [{"name": "eas"}, {"name": "random"}], "seeds": 3},
+    "chains": {
+        **CHAINS,
+        "space": {"name": "chains", "widths": [8, 16, 24, 32]},
+        "searchers": [{"name": "eas"}, {"name": "random"}],
+        "seeds": 3,
+    },
     "widths": {
         **CHAINS,
         "space": {"name": "chains", "widths": [8, 16, 24, 32], "layers": 2},
