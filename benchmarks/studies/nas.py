@@ -59,8 +59,8 @@ RANKED: dict[str, dict[str, Any]] = {
     "images": {
         **IMAGES,
         "proxies": [
-            *({**DISTILLED, "ipc": ipc, "epochs": 300 // ipc} for ipc in (5, 10)),
-            *({"name": "random", "ipc": ipc, "epochs": 300 // ipc} for ipc in (5, 10)),
+            {**DISTILLED, "ipc": 10, "epochs": 30},
+            {"name": "random", "ipc": 10, "epochs": 30},
             {**DISTILLED, "lr": 0.03},
             {"name": "random", "lr": 0.03},
             {"name": "early_stopping", "lr": 0.03},
@@ -94,7 +94,12 @@ SEARCHED: dict[str, dict[str, Any]] = {
         "evaluations": 20,
         "seeds": 3,
     },
-    "evolved": {**CELLS, "searchers": [{"name": "eeea", "population": 20}], "evaluations": 200},
+    "evolved": {
+        **CELLS,
+        "proxy": {**DISTILLED, "ipc": 5, "epochs": 15},
+        "searchers": [{"name": "eeea", "population": 20}],
+        "evaluations": 200,
+    },
 }
 CASES = [*RANKED, *SEARCHED]
 KILLED_AFTER = (60, 130)
