@@ -64,6 +64,7 @@ RANKED: dict[str, dict[str, Any]] = {
             {**DISTILLED, "lr": 0.03},
             {"name": "random", "lr": 0.03},
             {"name": "early_stopping", "lr": 0.03},
+            {**DISTILLED, "lr": 0.03, "networks": 2, "epochs": 8},
             {"name": "parameters"},
         ],
         "seeds": 2,
