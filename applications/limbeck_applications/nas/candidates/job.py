@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +34,25 @@ STOPPED = 130
 
 
 def guarded(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Do a job, ``config["job"]``, and return what ended it as ``failed``, so that others go on.
+    """Score as ``score`` does, and return what ended it as ``failed`` of each candidate, so that others go on.
 
-    LIMBECK_STRICT=1 raises it instead.
+    Where several were scored in one call, each is then scored by itself. LIMBECK_STRICT=1 raises what ended it.
     """
-    jobs: dict[str, Callable[..., dict[str, Any]]] = {"score": score, "train": train}
     try:
-        return jobs[config["job"]](config, tensors)
+        return score(config, tensors)
     except LimbeckError as error:
         if is_strict() or error.exit_code == STOPPED:
             raise
-        return {"failed": str(error)}
+        reason = str(error)
     except Exception as error:
         if is_strict():
             raise
-        return {"failed": f"{type(error).__name__}: {error}. LIMBECK_STRICT=1 shows where."}
+        reason = f"{type(error).__name__}: {error}. LIMBECK_STRICT=1 shows where."
+    number = len(config["candidates"])
+    if number == 1:
+        return {"scores": [{"value": None, "seconds": 0.0, "figures": {}, "failed": reason}]}
+    alone = [guarded(*_alone(config, tensors, place)) for place in range(number)]
+    return {"scores": [found for each in alone for found in each["scores"]]}
 
 
 def score(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -156,7 +161,17 @@ def _candidate(
     return Candidate(architecture, network, asked["seed"], state)
 
 
+def _alone(
+    config: Mapping[str, Any], tensors: Mapping[str, Tensor], place: int
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the job of one candidate of several."""
+    shared = {name: value for name, value in tensors.items() if not name.startswith(START)}
+    own = {f"{START}0.{name}": value for name, value in under(f"{START}{place}.", tensors).items()}
+    return {**config, "candidates": [config["candidates"][place]]}, {**shared, **own}
+
+
 def _plain(found: Score, building: float) -> dict[str, Any]:
-    """Return a score as JSON values; a value that is not finite is none."""
-    value = found.value if abs(found.value) < float("inf") else None
-    return {"value": value, "seconds": found.seconds + building, "figures": found.figures}
+    """Return a score as JSON values; a value that is not finite is none, and a figure that is not is left out."""
+    value = found.value if math.isfinite(found.value) else None
+    figures = {name: figure for name, figure in found.figures.items() if math.isfinite(figure)}
+    return {"value": value, "seconds": found.seconds + building, "figures": figures}

@@ -140,11 +140,14 @@ class Scorer:
         """
         keys = [self.key_of(each) for each in asked]
         found: dict[str, Scored] = {}
+        places: dict[str, list[int]] = {}
+        for place, key in enumerate(keys):
+            places.setdefault(key, []).append(place)
 
         def arrive(key: str, scored: Scored) -> None:
             found[key] = scored
-            for place, own in enumerate(keys):
-                if own == key and told is not None:
+            if told is not None:
+                for place in places[key]:
                     told(place, scored)
 
         missing: dict[str, Asked] = {}
@@ -158,9 +161,11 @@ class Scorer:
         jobs = [self._job({key: missing[key] for key in group}) for group in groups]
 
         def finished(number: int, result: Result) -> None:
-            for key, scored in zip(groups[number], _scored(result, len(groups[number])), strict=True):
+            scores = dict(zip(groups[number], (Scored(**each) for each in result["scores"]), strict=True))
+            for key, scored in scores.items():  # all of a call, before somebody who is told ends the search
                 if not scored.failed:
                     self._keep(key, missing[key], scored)
+            for key, scored in scores.items():
                 arrive(key, scored)
 
         self.executor.run(jobs, None, finished)
@@ -200,7 +205,6 @@ class Scorer:
             tensors |= {f"{START}{place}.{name}": value for name, value in (each.start or {}).items()}
         parts = {"validation": self.problem.validation} if self.proxy.validates else {}
         config = {
-            "job": "score",
             "space": self.images.space_spec,
             "proxy": self.proxy_spec,
             "values": self.prepared.values,
@@ -222,9 +226,3 @@ class Scorer:
 
     def _place(self, key: str) -> Path:
         return self.folder / WEIGHTS / f"{key}.safetensors"
-
-
-def _scored(result: Result, number: int) -> list[Scored]:
-    if "failed" in result:
-        return [Scored(None, 0.0, {}, result["failed"])] * number
-    return [Scored(each["value"], each["seconds"], each["figures"]) for each in result["scores"]]

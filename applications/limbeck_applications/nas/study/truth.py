@@ -73,7 +73,6 @@ def training_jobs(images: Images, asked: Sequence[tuple[Architecture, int]], tra
     problem = images.problem
     tensors = tensors_of(problem.spec, train=problem.train, validation=problem.validation, test=images.test)
     shared = {
-        "job": "train",
         "space": images.space_spec,
         "training": training,
         "data": problem.spec.to_dict(),
