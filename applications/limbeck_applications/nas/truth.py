@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,7 +87,7 @@ def write_truth(path: Path, truth: Truth) -> None:
     """
     text = io.StringIO()
     for name, value in truth.notes.items():
-        text.write(f"# {name}: {value}\n")
+        text.write(f"# {name}: {' '.join(value.split())}\n")
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(COLUMNS)
     for row in sorted(truth.rows, key=lambda row: (row.architecture, row.seed)):
@@ -104,7 +105,7 @@ def read_truth(path: Path) -> Truth:
         DataError: it is of another format; names the line and what should stand there.
     """
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"the truth table {path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
@@ -120,7 +121,7 @@ def read_truth(path: Path) -> Truth:
 
 def _rows(path: Path, numbered: Sequence[tuple[int, str]]) -> tuple[Measured, ...]:
     """Read the header and the lines below it."""
-    parsed = list(csv.reader(line for _, line in numbered))
+    parsed = [_cells(path, number, line) for number, line in numbered]
     header = [name.strip() for name in parsed[0]] if parsed else []
     missing = [name for name in ("architecture", "test") if name not in header]
     if missing:
@@ -141,16 +142,26 @@ def _rows(path: Path, numbered: Sequence[tuple[int, str]]) -> tuple[Measured, ..
     return tuple(rows)
 
 
+def _cells(path: Path, number: int, line: str) -> list[str]:
+    """Split one line, which is all of a record: names and numbers hold no line ends."""
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error as error:
+        raise DataError(f"{path}, line {number} is no line of a CSV file: {error}.") from None
+
+
 def _row(path: Path, number: int, cells: Mapping[str, str]) -> Measured:
     where = f"{path}, line {number}"
-    seed = cells.get("seed", "").strip() or "0"
-    if not seed.lstrip("-").isdigit():
+    name, seed = cells.get("architecture", "").strip(), cells.get("seed", "").strip() or "0"
+    if not name:
+        raise DataError(f"{where}: architecture is empty; give its name in the space.")
+    if re.fullmatch("-?[0-9]+", seed) is None:
         raise DataError(f"{where}: seed is '{seed}'; give a whole number.")
     test = _accuracy(where, "test", cells.get("test", ""))
     if test is None:
         raise DataError(f"{where}: test is empty; give an accuracy in [0, 1].")
     return Measured(
-        cells["architecture"].strip(),
+        name,
         int(seed),
         test,
         _accuracy(where, "validation", cells.get("validation", "")),
