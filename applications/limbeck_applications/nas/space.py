@@ -169,7 +169,10 @@ class SearchSpace(Component, ABC):
             )
         seen: set[Genome] = set()
         for genome in itertools.product(*(range(len(gene.values)) for gene in self.genes())):
-            architecture = self.decode(genome)
+            try:
+                architecture = self.decode(genome)
+            except UsageError:  # of no network
+                continue
             if architecture.genome not in seen:
                 seen.add(architecture.genome)
                 yield architecture
