@@ -28,7 +28,7 @@ class Images:
 
     Attributes:
         space: the search space.
-        space_spec: its specification, as JSON values.
+        space_spec: its specification with all options, as JSON values.
         problem: training and validation images.
         test: real test images, for full training alone.
         device: where to compute.
@@ -78,8 +78,8 @@ def images_of(
         UsageError: an unknown name.
         DataError: the images are not there, or too few.
     """
-    spec = settings.space.model_dump(mode="json")
-    space: SearchSpace = registry().create("nas_spaces", spec)
+    space: SearchSpace = registry().create("nas_spaces", settings.space.model_dump(mode="json"))
+    spec = {"name": settings.space.name, **space.options.model_dump(mode="json")}
     device = resolve_device(settings.device)
     data: DataSet = load_dataset(settings.data, data_root=data_root, download=download, device=device)
     build_network(settings.network, data.spec, device)
