@@ -18,7 +18,7 @@ from limbeck_applications.nas.space import Architecture, SearchSpace
 from limbeck_applications.nas.study.asked import ProblemSettings, RankSettings
 from limbeck_applications.nas.study.audience import Audience
 from limbeck_applications.nas.study.images import images_of
-from limbeck_applications.nas.study.kept import check_folder, save_outcome, title_of
+from limbeck_applications.nas.study.kept import check_folder, check_titles, save_outcome, title_of
 from limbeck_applications.nas.study.rows import Ranking, RankOutcome, Scored
 from limbeck_applications.nas.tops import check_top
 from limbeck_applications.nas.truth import Truth, covering, shipped
@@ -58,6 +58,8 @@ def rank(
     check_folder(folder, settings)
     if not settings.proxies:
         raise UsageError("no proxy was asked for: name one or more with --proxy; 'limbeck list nas_proxies' shows all.")
+    titles = [title_of("nas_proxies", spec) for spec in settings.proxies]
+    check_titles(titles, "--proxy")
     told = audience or Audience()
     images = images_of(settings, data_root=data_root, download=download, cache=cache or folder / "cache")
     chosen = images.architectures(settings.sample)
@@ -70,12 +72,9 @@ def rank(
     with folder_lock(folder):
         scores = Scores(folder)
         scorers = [
-            (
-                title_of("nas_proxies", spec),
-                Scorer(images, spec.model_dump(mode="json"), folder, scores, executor, seed=seed),
-            )
+            (title, Scorer(images, spec.model_dump(mode="json"), folder, scores, executor, seed=seed))
             for seed in range(settings.seeds)
-            for spec in settings.proxies
+            for title, spec in zip(titles, settings.proxies, strict=True)
         ]
         costs = {each.name: images.space.cost(each, images.problem.spec) for each in chosen}
         rankings = [Ranking(title, scorer.seed, None, {}) for title, scorer in scorers]

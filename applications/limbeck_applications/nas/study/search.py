@@ -21,7 +21,7 @@ from limbeck_applications.nas.searcher import Searcher, Trial
 from limbeck_applications.nas.study.asked import SearchSettings
 from limbeck_applications.nas.study.audience import Audience
 from limbeck_applications.nas.study.images import Images, images_of
-from limbeck_applications.nas.study.kept import check_folder, save_outcome, title_of
+from limbeck_applications.nas.study.kept import check_folder, check_titles, save_outcome, title_of
 from limbeck_applications.nas.study.rank import PAGE_SECONDS
 from limbeck_applications.nas.study.rows import Found, Searched, SearchOutcome
 from limbeck_applications.nas.study.truth import JOBS, training_jobs
@@ -57,12 +57,14 @@ def search(
         DataError: images that are not there or too few.
     """
     check_folder(folder, settings)
+    titles = [title_of("nas_searchers", spec) for spec in settings.searchers]
+    check_titles(titles, "--searcher")
     told = audience or Audience()
     images = images_of(settings, data_root=data_root, download=download, cache=cache or folder / "cache")
     searchers = [
-        (title_of("nas_searchers", spec), _searcher(spec, settings, images), seed)
+        (title, _searcher(spec, settings, images), seed)
         for seed in range(settings.seeds)
-        for spec in settings.searchers
+        for title, spec in zip(titles, settings.searchers, strict=True)
     ]
     path = shipped(settings.space.name, settings.data)
     if images.device.type == "cpu":
