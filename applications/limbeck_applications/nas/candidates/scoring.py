@@ -152,11 +152,18 @@ class Scorer:
 
         missing: dict[str, Asked] = {}
         for key, each in zip(keys, asked, strict=True):
+            if key in found or key in missing:
+                continue
             known = self.known(each)
             if known is None:
                 missing[key] = each
-            elif key not in found:
+            else:
                 arrive(key, known)
+        self._compute(missing, arrive)
+        return [found[key] for key in keys]
+
+    def _compute(self, missing: Mapping[str, Asked], arrive: Callable[[str, Scored], None]) -> None:
+        """Score what is not there and keep it."""
         groups = self._groups(missing)
         jobs = [self._job({key: missing[key] for key in group}) for group in groups]
 
@@ -169,7 +176,6 @@ class Scorer:
                 arrive(key, scored)
 
         self.executor.run(jobs, None, finished)
-        return [found[key] for key in keys]
 
     def state(self, asked: Asked) -> State:
         """Return the weights that an architecture was left with; it is trained again where they are lost.

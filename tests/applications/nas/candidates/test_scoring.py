@@ -61,7 +61,7 @@ def require_equal(scorer, asked, scores, together):
 
 
 def test_equal_structures_are_one_call(together):
-    one, asked, scores, _ = together
+    one, _, scores, _ = together
     assert sorted(len(job.config["candidates"]) for job in one.jobs) == [1, 1, 3]
     assert len({each.value for each in scores}) > 1 and all(0 <= each.value <= 1 for each in scores)
 
@@ -273,6 +273,6 @@ def test_what_does_not_fit_is_refused_before_anything_runs(scorer, images):
 
 
 def test_an_unknown_proxy_is_refused_at_once(scorer):
-    with pytest.raises(UsageError, match="randum.*random"):
+    with pytest.raises(UsageError, match=r"randum.*random"):
         scorer(proxy={"name": "randum"})
     assert "random" in registry().names("nas_proxies")
