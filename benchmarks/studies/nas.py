@@ -62,8 +62,6 @@ RANKED: dict[str, dict[str, Any]] = {
             {**DISTILLED, "ipc": 10, "epochs": 30},
             {"name": "random", "ipc": 10, "epochs": 30},
             {**DISTILLED, "lr": 0.03},
-            {"name": "random", "lr": 0.03},
-            {"name": "early_stopping", "lr": 0.03},
             {**DISTILLED, "lr": 0.03, "networks": 2, "epochs": 8},
             {"name": "parameters"},
         ],
