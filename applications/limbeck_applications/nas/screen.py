@@ -27,6 +27,9 @@ RANK_SPARED = ("no score", "making s", "regret", "weighted", "tau-b", "images", 
 SEARCH_SPARED = ("volume", "evaluations", "n", "s", "table acc. %")
 """Likewise, of searches."""
 
+LARGE = 1e4
+"""Scores from which digits behind the point say nothing."""
+
 RANK_LEGEND = (
     "rho: Spearman with full training; in brackets the middle 95 % of resampled architectures",
     "above params: rho less that of the parameter count, with the interval of the difference",
@@ -257,8 +260,9 @@ def _above(line: Line, baseline: Line | None) -> str:
 def _spread(spread: SearchSpread | None, factor: float, digits: int) -> str:
     if spread is None:
         return ""
-    text = f"{factor * spread.mean:.{digits}f}"
-    return f"{text} ± {factor * spread.std:.{digits}f}" if spread.number > 1 else text
+    form = ".4g" if abs(spread.mean) >= LARGE else f".{digits}f"
+    text = f"{factor * spread.mean:{form}}"
+    return f"{text} ± {factor * spread.std:{form}}" if spread.number > 1 else text
 
 
 def _seconds(value: float) -> str:

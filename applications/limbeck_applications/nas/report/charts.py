@@ -130,7 +130,7 @@ def front_svg(points: Sequence[tuple[float, float]], chosen: Sequence[int], what
         axes.xaxis.set_minor_locator(NullLocator())
         _few_ticks(axes, costs)
         axes.margins(x=0.05, y=0.06)
-        _percents(axes) if factor == 100 else _plain(axes)
+        _percents(axes) if factor == 100 else _plain(axes, values)
         axes.grid()
         axes.set_xlabel(cost)
         axes.set_ylabel(what)
@@ -146,7 +146,7 @@ def curves_svg(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
         curves: of each search, by searcher; minus infinity while there is no score. At least one point each.
 
     Returns:
-        An ``<svg>`` element.
+        An ``<svg>`` element. The axis of scores is logarithmic where they are positive and span two decades or more.
     """
     with drawing():
         figure, axes = new_axes(300, left=58, top=8, right=14, bottom=42)
@@ -164,7 +164,7 @@ def curves_svg(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
             mark = "o" if shortest == 1 else None
             axes.plot(range(1, shortest + 1), mean, linewidth=2, drawstyle="steps-post", marker=mark, **look)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
-        _plain(axes)
+        _plain(axes, np.concatenate([np.asarray(own) for searches in curves.values() for own in searches]))
         axes.margins(x=0.02)
         axes.grid(axis="y")
         axes.set_xlabel("evaluations")
@@ -174,7 +174,7 @@ def curves_svg(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
 
 
 def _along(axes: Axes, known: Array) -> None:
-    if len(known) and known.min() > 0 and known.max() >= 100 * known.min():
+    if _spans_decades(known):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(numticks=6))
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -200,9 +200,19 @@ def _percents(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
 
 
-def _plain(axes: Axes) -> None:
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+def _plain(axes: Axes, values: Array) -> None:
+    known = values[np.isfinite(values)]
+    if _spans_decades(known):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(numticks=6))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(_count))
+
+
+def _spans_decades(known: Array) -> bool:
+    return len(known) > 0 and known.min() > 0 and known.max() >= 100 * known.min()
 
 
 def _finite(curve: Sequence[float]) -> Array:

@@ -70,8 +70,8 @@ def graph_svg(drawing: Drawing) -> Markup:
     shapes = Markup("").join(_shape(box, left) for box in boxes if box.kind != "way")
     said = f"{drawing.title}: {', '.join(_said(drawing))}"
     return Markup(
-        '<svg class="graph" viewBox="0 0 {w:.0f} {h:.0f}" style="max-width: {w:.0f}px" role="img" aria-label="{said}">'
-        "{arrows}{shapes}</svg>"
+        '<svg class="graph" viewBox="0 0 {w:.0f} {h:.0f}" style="width: {w:.0f}px; max-width: 100%" role="img" '
+        'aria-label="{said}">{arrows}{shapes}</svg>'
     ).format(w=width, h=height, said=said, arrows=arrows, shapes=shapes)
 
 
