@@ -4,10 +4,11 @@
 
 10,000 training images, and others of the training part to rank on. rank: every proxy on the 72 ConvNets, against the
 table of full training that comes with Limbeck. images: fewer images of each class with more passes, and another
-learning rate. digits: defaults, which were chosen on the table of Fashion-MNIST, on other images. published: three of them with the images and passes of
-arXiv:2006.05929. exhaustive: all 72 by one proxy. cells: evolution against random search. chains: growing networks
-against random search. widths: learned widths and depths against random search at equal image passes. evolved: one
-evolution of 200 evaluations, killed after 60 and after 130 of them and continued, its best trained on all the images.
+learning rate. digits: the defaults, which were chosen on that table, on other images. published: three proxies with
+the images and passes of arXiv:2006.05929. exhaustive: all 72 by one proxy. cells: evolution against random search.
+chains: growing networks against random search. widths: learned widths and depths against random search at equal image
+passes. evolved: one evolution of 200 evaluations, killed after 60 and after 130 of them and continued, its best trained
+on all the images.
 
 Each case keeps its scores in a folder below --runs, where 'limbeck nas report' makes a page of them, and its tables
 go to benchmarks/results/nas. The same command goes on where it stopped.
