@@ -1,55 +1,123 @@
-"""A study's file: what is read is what was written, in the order it was written."""
+"""What a folder says of its study beside the scores."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from limbeck.errors import UsageError
-from limbeck_applications.nas.study.kept import check_folder, load_outcome, load_settings, save_outcome, title_of
+from limbeck.config import Spec
+from limbeck.errors import ArtifactError, UsageError
+from limbeck.files import signed, write_json
+from limbeck_applications.nas.study.asked import RankSettings, SearchSettings
+from limbeck_applications.nas.study.kept import (
+    NAME,
+    check_folder,
+    check_titles,
+    load_outcome,
+    load_settings,
+    save_outcome,
+    title_of,
+)
 from limbeck_applications.nas.study.rows import Made
 
 
-@pytest.mark.parametrize("kind", ["rank", "search"])
-def test_an_outcome_is_read_as_it_was_written(rank_outcome, search_outcome, tmp_path, kind):
-    outcome = {"rank": rank_outcome, "search": search_outcome}[kind]
+@pytest.fixture(params=["rank", "search"])
+def outcome(request, rank_outcome, search_outcome):
+    return {"rank": rank_outcome, "search": search_outcome}[request.param]
+
+
+def test_an_outcome_is_read_as_it_was_written(outcome, tmp_path):
     save_outcome(tmp_path, outcome)
-    found = load_outcome(tmp_path)
-    assert found == outcome and load_settings(tmp_path) == outcome.settings
-    if kind == "rank":
-        for own, other in zip(found.architectures, outcome.architectures, strict=True):
-            assert list(own.traits.items()) == list(other.traits.items())
+    again = load_outcome(tmp_path)
+    assert again == outcome and load_settings(tmp_path) == outcome.settings
+    for one, other in zip(getattr(again, "architectures", []), getattr(outcome, "architectures", []), strict=True):
+        assert list(one.traits.items()) == list(other.traits.items())  # equality of architectures leaves traits out
 
 
-def test_what_a_proxy_made_is_found_wherever_the_study_is_moved(search_outcome, tmp_path):
-    made = Made(1.0, 10, 100, tmp_path / "one" / "prepared" / "set")
-    save_outcome(tmp_path / "one", replace(search_outcome, made=made))
-    (tmp_path / "one").rename(tmp_path / "other")
-    assert load_outcome(tmp_path / "other").made.folder == tmp_path / "other" / "prepared" / "set"
+def test_a_study_that_was_moved_still_finds_what_its_proxies_made(search_outcome, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    made = Made(1.0, 10, 99, here / "prepared" / "dm")
+    save_outcome(here, replace(search_outcome, made=made))
+    here.rename(there)
+    assert load_outcome(there).made.folder == there / "prepared" / "dm"
+    assert str(here) not in (there / NAME).read_text()
 
 
-def test_a_folder_of_something_else_is_refused(rank_outcome, search_outcome, tmp_path):
-    save_outcome(tmp_path, rank_outcome)
-    check_folder(tmp_path, rank_outcome.settings)
-    for settings, said in (
-        (search_outcome.settings, "a study of another kind"),
-        (rank_outcome.settings.model_copy(update={"data": "mnist"}), "a study on digits"),
-    ):
-        with pytest.raises(UsageError, match=f"holds {said}. Choose another folder with --out"):
-            check_folder(tmp_path, settings)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "mine.txt").write_text("")
-    with pytest.raises(UsageError, match=r"holds other files \(mine\.txt\)"):
-        check_folder(tmp_path / "other", rank_outcome.settings)
+def test_a_folder_without_a_study_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"holds no study.*limbeck nas rank --out"):
+        load_outcome(tmp_path)
 
 
-def test_titles_name_the_method_and_what_is_not_the_default(rank_outcome):
-    spec = type(rank_outcome.settings.proxies[0])
-    for text, title in (
-        ({"name": "distilled"}, "distilled [dm]"),
-        ({"name": "distilled", "method": "dc", "ipc": 1}, "distilled [dc, ipc=1]"),
-        ({"name": "random", "ipc": 1}, "random [ipc=1]"),
-        ({"name": "parameters"}, "parameters"),
-    ):
-        assert title_of("nas_proxies", spec.model_validate(text)) == title
+@pytest.mark.parametrize("text", ["{", "[1]", "{}", '{"kind": "rank", "settings": {}}', '{"kind": "other"}'])
+def test_an_altered_file_is_told(tmp_path, text):
+    (tmp_path / NAME).write_text(text)
+    with pytest.raises(ArtifactError, match=r"study\.json is altered .*Type the command of the study again"):
+        load_outcome(tmp_path)
+
+
+def test_a_changed_number_is_told(outcome, tmp_path):
+    save_outcome(tmp_path, outcome)
+    values = json.loads((tmp_path / NAME).read_text())
+    (tmp_path / NAME).write_text(json.dumps({**values, "truth_name": "other.csv"}))
+    with pytest.raises(ArtifactError, match="checksum differs"):
+        load_outcome(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ("notes.txt", r"holds other files \(notes\.txt\)\. Give the study a folder of its own: --out"),
+        (SearchSettings(), "holds a study of another kind"),
+        (RankSettings(space=Spec(name="convnet720")), "holds a study of convnet720"),
+        (RankSettings(data="fashion_mnist"), "holds a study on fashion_mnist"),
+    ],
+)
+def test_a_folder_that_holds_something_else_is_refused_and_left_alone(tmp_path, held, said):
+    if isinstance(held, str):
+        (tmp_path / held).touch()
+    else:
+        kind = "rank" if isinstance(held, RankSettings) else "search"
+        write_json(tmp_path / NAME, signed({"kind": kind, "settings": held.model_dump(mode="json")}))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UsageError, match=said):
+        check_folder(tmp_path, RankSettings())
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_of_its_own_is_taken(tmp_path):
+    check_folder(tmp_path / "new", RankSettings())
+    for name in ("prepared", "weights", "searchers"):
+        (tmp_path / name).mkdir()
+    check_folder(tmp_path, RankSettings())
+    write_json(tmp_path / NAME, signed({"kind": "rank", "settings": RankSettings().model_dump(mode="json")}))
+    check_folder(tmp_path, RankSettings(images=100, proxies=(Spec(name="random"),)))
+    (tmp_path / NAME).write_text("cut of")
+    check_folder(tmp_path, RankSettings())
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "title"),
+    [
+        ("nas_proxies", {"name": "parameters"}, "parameters"),
+        ("nas_proxies", {"name": "random", "ipc": 20}, "random"),
+        ("nas_proxies", {"name": "random", "ipc": 3, "epochs": 2}, "random [epochs=2, ipc=3]"),
+        ("nas_proxies", {"name": "distilled"}, "distilled [dm]"),
+        ("nas_proxies", {"name": "distilled", "method": "dsa", "steps": 3}, "distilled [dsa, steps=3]"),
+        (
+            "nas_proxies",
+            {"name": "random", "settings": {"optimiser": {"lr_img": 2}}},
+            "random [settings.optimiser={'lr_img': 2}]",
+        ),
+        ("nas_searchers", {"name": "eeea", "population": 4}, "eeea [population=4]"),
+    ],
+)
+def test_a_component_is_called_by_what_is_not_its_default(kind, asked, title):
+    assert title_of(kind, Spec.model_validate(asked)) == title
+
+
+def test_what_is_asked_for_twice_is_refused():
+    check_titles(["a", "a [ipc=1]"], "--proxy")
+    with pytest.raises(UsageError, match=r"a was asked for twice: give each --proxy once, or with other options\."):
+        check_titles(["a", "b", "a"], "--proxy")

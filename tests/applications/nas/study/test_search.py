@@ -1,0 +1,198 @@
+"""A study of searches: scores are shared, the best is trained, and whatever ends it, it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pytest
+
+from limbeck.errors import LimbeckError
+from limbeck_applications.nas.candidates.kept import NAME
+from limbeck_applications.nas.candidates.scoring import WEIGHTS
+from limbeck_applications.nas.proxies.distilled import RandomSubset
+from limbeck_applications.nas.report.page import publish
+from limbeck_applications.nas.study.audience import Audience
+from limbeck_applications.nas.study.kept import load_outcome
+from limbeck_applications.nas.study.search import search
+from limbeck_applications.nas.study.truth import JOBS
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SEARCHERS = [{"name": "eas", "networks": 2, "widen": 1, "deepen": 1}, "random"]
+
+
+class Stopping(Audience):
+    """Ctrl-C after some trials, or after a network was trained on all the images."""
+
+    def __init__(self, after=None):
+        self.left = after
+
+    def found(self, *what):
+        if self.left is not None:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+
+    def retrained(self, *what):
+        if self.left is None:
+            raise KeyboardInterrupt
+
+
+def told(outcome):
+    """Return what was found, but for seconds."""
+    searches = []
+    for each in outcome.searches:
+        found = [{**asdict(one), "seconds": 0} for one in each.found]
+        best = [(one.architecture, one.seed, one.test, one.validation) for one in each.retrained]
+        searches.append((each.searcher, each.seed, found, each.finished, each.failed, best))
+    return searches
+
+
+def asked_of(folder):
+    """Return what a study computed: a line a score, a file a training."""
+    return [*(folder / NAME).read_text().splitlines(), *(folder / JOBS).iterdir()]
+
+
+@pytest.fixture(scope="module")
+def whole(settings, tmp_path_factory):
+    """Two searchers from two seeds that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, search(settings("search", searchers=SEARCHERS, seeds=2), folder)
+
+
+def test_every_searcher_searches_from_every_seed(whole):
+    folder, outcome = whole
+    names = [(each.searcher, each.seed) for each in outcome.searches]
+    eas = "eas [networks=2, widen=1]"
+    assert names == [(eas, 0), ("random", 0), (eas, 1), ("random", 1)]
+    for each in outcome.searches:
+        assert each.finished and not each.failed and [one.number for one in each.found] == list(range(5))
+        (best,) = each.retrained
+        assert best.architecture == each.best.architecture.name and best.seed == each.seed and 0 < best.test <= 1
+    assert told(outcome)[1][2] != told(outcome)[3][2]
+    assert load_outcome(folder) == outcome
+
+
+def test_a_finished_study_computes_nothing_again(whole, computed):
+    folder, outcome = whole
+    lines = (folder / NAME).read_bytes()
+    again = search(outcome.settings, folder)
+    assert told(again) == told(outcome) and computed == [] and (folder / NAME).read_bytes() == lines
+    spent = [[one.seconds for each in some.searches for one in each.found] for some in (again, outcome)]
+    assert spent[0] == spent[1]
+
+
+@pytest.mark.parametrize("after", [1, 8, None])
+def test_searches_that_are_stopped_come_to_the_same(whole, settings, tmp_path, computed, after):
+    asked = settings("search", searchers=SEARCHERS, seeds=2)
+    with pytest.raises(KeyboardInterrupt):
+        search(asked, tmp_path, audience=Stopping(after))
+    before = len(computed)
+    assert told(search(asked, tmp_path)) == told(whole[1])
+    assert 0 < before < len(computed) == len(asked_of(whole[0]))
+
+
+@pytest.mark.parametrize("content", [None, b"nothing"])
+def test_weights_that_are_lost_or_damaged_are_trained_again(whole, settings, tmp_path, computed, content):
+    asked = settings("search", searchers=SEARCHERS[:1])
+    first = search(asked, tmp_path)
+    for path in (tmp_path / WEIGHTS).iterdir():
+        path.unlink() if content is None else path.write_bytes(content)
+    computed.clear()
+    assert told(search(asked, tmp_path)) == told(first)
+    assert computed
+
+
+def test_a_cut_last_line_is_scored_again(whole, settings, tmp_path, computed):
+    asked = settings("search", searchers=["random"])
+    first = search(asked, tmp_path)
+    path = tmp_path / NAME
+    path.write_bytes(path.read_bytes()[:-9])
+    computed.clear()
+    assert told(search(asked, tmp_path)) == told(first) and len(computed) == 1
+
+
+def test_a_network_that_two_searches_find_is_scored_and_trained_once(settings, tmp_path, computed):
+    space = {"name": "chains", "widths": [2, 4], "stages": 1, "layers": 1}
+    asked = settings("search", space=space, searchers=["exhaustive", "random"], evaluations=2)
+    outcome = search(asked, tmp_path)
+    assert [len(each.found) for each in outcome.searches] == [2, 2]
+    assert len(computed) == 3 and outcome.searches[0].retrained == outcome.searches[1].retrained
+
+
+def test_the_best_are_trained_best_first(settings, tmp_path):
+    outcome = search(settings("search", retrain=3), tmp_path)
+    (own,) = outcome.searches
+    ranked = sorted(own.found, key=lambda each: -each.value)
+    assert [each.architecture for each in own.retrained] == [each.architecture.name for each in ranked[:3]]
+
+
+def test_a_budget_that_nothing_meets_is_told_and_leaves_the_others(settings, tmp_path):
+    searchers = [
+        {"name": "eeea", "population": 2, "most_parameters": 1},
+        {"name": "random", "most_parameters": 1},
+        {"name": "random"},
+    ]
+    outcome = search(settings("search", searchers=searchers), tmp_path)
+    first, second, last = outcome.searches
+    for each in (first, second):
+        assert "most_parameters" in each.failed and "\n" not in each.failed and not each.finished and not each.found
+    assert last.finished and len(last.found) == 5
+    assert load_outcome(tmp_path) == outcome and publish(tmp_path, outcome).exists()
+
+
+def test_a_candidate_that_fails_is_a_trial_and_tried_again(settings, tmp_path, monkeypatch, computed):
+    score = RandomSubset.score
+    asked = settings("search", searchers=["random"])
+    names = []
+
+    def failing(self, candidates, material):
+        names.extend(each.architecture.name for each in candidates)
+        if names[1:2] == [each.architecture.name for each in candidates]:
+            raise RuntimeError("out of memory")
+        return score(self, candidates, material)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RandomSubset, "score", failing)
+        (own,) = search(asked, tmp_path).searches
+    lost = [each for each in own.found if each.failed]
+    assert [(each.architecture.name, each.value) for each in lost] == [(names[1], None)]
+    assert "out of memory" in lost[0].failed and own.finished and own.best.value is not None
+    computed.clear()
+    (own,) = search(asked, tmp_path).searches
+    assert [each.failed for each in own.found] == [""] * 5 and names[1] in computed[:1]
+
+
+def test_a_search_in_which_everything_fails_trains_nothing(settings, tmp_path, monkeypatch):
+    def failing(self, candidates, material):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(RandomSubset, "score", failing)
+    outcome = search(settings("search", searchers=["random"]), tmp_path)
+    (own,) = outcome.searches
+    assert own.finished and own.best is None and own.retrained == []
+    assert publish(tmp_path, outcome).exists()
+
+
+REFUSED = [
+    ({"searchers": ["randum"]}, "random"),
+    ({"searchers": ["random", "random"]}, "random was asked for twice: give each --searcher once"),
+    ({"searchers": ["eas"], "space": "convnet72"}, "--space chains"),
+    ({"searchers": ["eas"], "proxy": "parameters"}, "--proxy distilled"),
+    ({"searchers": ["exhaustive"], "space": "cells"}, "too many to go through"),
+    ({"proxy": "parametres"}, "parameters"),
+    ({"validation": 2000}, "ask for fewer with --validation or --images"),
+]
+
+
+@pytest.mark.parametrize(("changes", "said"), REFUSED, ids=[said[:30] for _, said in REFUSED])
+def test_what_cannot_be_done_is_refused_before_anything_is_written(settings, tmp_path, computed, changes, said):
+    with pytest.raises(LimbeckError) as refused:
+        search(settings("search", **changes), tmp_path / "study")
+    assert said in str(refused.value) and "\n" not in str(refused.value)
+    assert not (tmp_path / "study").exists() and computed == []
+
+
+def test_a_space_that_does_not_fit_is_a_search_that_failed(settings, tmp_path):
+    outcome = search(settings("search", space={"name": "chains", "stages": 4}), tmp_path)
+    assert "does not fit images of 1x8x8" in outcome.searches[0].failed

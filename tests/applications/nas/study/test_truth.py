@@ -1,0 +1,86 @@
+"""Full training: once for each architecture and seed, whatever ends it, in a table that reads as it was written."""
+
+from __future__ import annotations
+
+import pytest
+
+from limbeck.errors import LimbeckError
+from limbeck_applications.nas.study.truth import JOBS, TABLE, make_truth
+from limbeck_applications.nas.truth import read_truth
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def without_seconds(truth):
+    return sorted((row.architecture, row.seed, row.validation, row.test) for row in truth.rows)
+
+
+@pytest.fixture(scope="module")
+def whole(settings, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("truth")
+    return folder, make_truth(settings("truth"), folder, command="limbeck nas truth --out it")
+
+
+def test_every_architecture_is_trained_from_every_seed(whole):
+    _, truth = whole
+    assert len(truth.rows) == 6 and truth.seeds == [0, 1] and len(truth.mean()) == 3
+    assert all(0 <= row.test <= 1 and 0 <= row.validation <= 1 and row.seconds > 0 for row in truth.rows)
+    assert truth.of_seed(0) != truth.of_seed(1)
+
+
+def test_the_table_is_read_as_it_was_written(whole):
+    folder, truth = whole
+    read = read_truth(folder / TABLE)
+    assert read.notes == truth.notes and read.notes["command"] == "limbeck nas truth --out it"
+    assert "60 training, 40 validation and 355 test images" in read.notes["data"]
+    for own, (name, seed, validation, test) in zip(read.rows, without_seconds(truth), strict=True):
+        assert (own.architecture, own.seed) == (name, seed)
+        assert own.test == pytest.approx(test, abs=5e-5) and own.validation == pytest.approx(validation, abs=5e-5)
+
+
+def test_the_same_call_trains_nothing_again(whole, settings, computed):
+    folder, truth = whole
+    text = (folder / TABLE).read_text()
+    assert make_truth(settings("truth"), folder, command="limbeck nas truth --out it").rows == truth.rows
+    assert computed == [] and (folder / TABLE).read_text() == text
+
+
+@pytest.mark.parametrize("after", [1, 4])
+def test_training_that_is_stopped_goes_on(whole, settings, tmp_path, computed, after):
+    def stop(done, total, row):
+        if done == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_truth(settings("truth"), tmp_path, on_trained=stop)
+    assert len(computed) == after and not (tmp_path / TABLE).exists()
+    assert without_seconds(make_truth(settings("truth"), tmp_path)) == without_seconds(whole[1])
+    assert len(computed) == 6 == len(set(computed))
+
+
+def test_a_damaged_training_is_done_again(whole, settings, tmp_path, computed):
+    make_truth(settings("truth"), tmp_path)
+    next((tmp_path / JOBS).iterdir()).write_text('{"test": ')
+    computed.clear()
+    assert without_seconds(make_truth(settings("truth"), tmp_path)) == without_seconds(whole[1])
+    assert len(computed) == 1
+
+
+def test_other_training_is_another_table(whole, settings, tmp_path):
+    assert without_seconds(make_truth(settings("truth", training={"epochs": 2}), tmp_path)) != without_seconds(whole[1])
+
+
+REFUSED = [
+    ({"sample": 73}, "a sample of 73 was asked for, but convnet72 has 72"),
+    ({"space": "convnet720", "sample": None}, "does not fit images of 1x8x8"),
+    ({"validation": 2000}, "ask for fewer with --validation or --images"),
+    ({"data": "digitz"}, "digits"),
+]
+
+
+@pytest.mark.parametrize(("changes", "said"), REFUSED, ids=[said[:30] for _, said in REFUSED])
+def test_what_cannot_be_done_is_refused_before_anything_is_written(settings, tmp_path, changes, said):
+    with pytest.raises(LimbeckError) as refused:
+        make_truth(settings("truth", **changes), tmp_path / "truth")
+    assert said in str(refused.value) and "\n" not in str(refused.value)
+    assert not (tmp_path / "truth").exists()
