@@ -144,6 +144,7 @@ def test_help_needs_neither_torch_nor_optuna(typed):
 
 def test_without_optuna_it_says_what_to_install_and_the_rest_still_runs(limbeck, monkeypatch, no_page):
     monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "limbeck_applications.nas.searchers.eeea", raising=False)
     status, out, err = limbeck(*SEARCH, "--searcher", "eeea", "--out", "it")
     assert (status, out) == (2, "") and "Type: pip install 'limbeck[nas]'" in err and err.count("\n") == 1
     assert limbeck(*SEARCH, "--retrain", 0, "--out", "it")[0] == 0
