@@ -151,3 +151,35 @@ def test_an_own_layer_needs_a_rule_to_start_from():
 def test_a_module_without_a_classifier_is_refused():
     with pytest.raises(UsageError, match="no linear classifier"):
         FunctionalNetwork(nn.Conv2d(1, 1, 1), (1, 2, 2))
+
+
+class Gated(nn.Linear):
+    """A linear layer behind a gate that nobody draws."""
+
+    def __init__(self, gate):
+        super().__init__(4, 2)
+        self.register_buffer("gate", torch.full((4,), gate))
+
+    def forward(self, images):
+        return super().forward(images.flatten(1) * self.gate)
+
+
+class Gate(nn.Module):
+    """Nothing but a constant."""
+
+    def __init__(self, gate):
+        super().__init__()
+        self.register_buffer("gate", torch.full((1,), gate), persistent=False)
+
+    def forward(self, images):
+        return images * self.gate
+
+
+@pytest.mark.parametrize("build", [Gated, lambda gate: nn.Sequential(Gate(gate), nn.Flatten(), nn.Linear(4, 2))])
+def test_buffers_that_nobody_draws_are_part_of_the_state(build):
+    shut, open_ = (FunctionalNetwork(build(gate), (1, 2, 2)) for gate in (0.0, 1.0))
+    images = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    states = [network.initial(torch.Generator().manual_seed(0)) for network in (shut, open_)]
+    for state in states:  # whichever of two networks of one structure computes
+        assert torch.equal(shut(state, images), open_(state, images))
+    assert not torch.equal(shut(states[0], images), shut(states[1], images))

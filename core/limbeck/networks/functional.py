@@ -88,19 +88,18 @@ class FunctionalNetwork:
     def initial(self, generator: torch.Generator) -> State:
         """Draw fresh weights from PyTorch's default distributions, with ``generator`` alone.
 
-        A module with a method ``draw_state(generator)``, as a network of another library has, draws them itself.
+        A module with a method ``draw_state(generator)``, as a network of another library has, draws them itself. Buffers
+        that nothing draws are as the structure has them.
 
         Args:
             generator: owner of the draw; must live on the network's device.
         """
         draw: Callable[[torch.Generator], State] | None = getattr(self.module, "draw_state", None)
-        if draw is not None:
-            return draw(generator)
-        state: State = {}
-        for prefix, module in self.module.named_modules():
+        state: State = {} if draw is None else draw(generator)
+        for prefix, module in self.module.named_modules() if draw is None else ():
             for key, value in _initial_tensors(module, generator).items():
                 state[f"{prefix}.{key}" if prefix else key] = value
-        return state
+        return state | {name: own.clone() for name, own in self.module.named_buffers() if name not in state}
 
     def flatten(self, state: Mapping[str, Tensor]) -> Tensor:
         """Return all trainable numbers as one vector [P], parameters in the order of ``parameter_names``."""
@@ -285,6 +284,8 @@ def _initial_tensors(module: nn.Module, generator: torch.Generator) -> dict[str,
         return drawn
     if isinstance(module, nn.modules.batchnorm._NormBase | nn.GroupNorm | nn.LayerNorm):
         return {key: _norm_start(key, value) for key, value in own.items()}
+    if not any(True for _ in module.parameters(recurse=False)):
+        return {}
     raise UsageError(
         f"no rule to initialise {type(module).__name__}: give it a method draw(generator) "
         "that returns its own tensors by name."

@@ -6,6 +6,7 @@ import enum
 import functools
 import hashlib
 import sys
+import uuid
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
@@ -33,8 +34,10 @@ def signature(module: nn.Module) -> str:
     It is made of every submodule's name, class, attributes and hooks, and of every parameter's and buffer's name, shape
     and type. An attribute counts with all that can be said of it without an address: numbers, texts, collections,
     functions with their code and what they enclose, partials, objects with attributes of their own, modules that are
-    not registered. Of a tensor that is no parameter and no buffer only shape and type count, and of a device or a
-    generator nothing. PyTorch's own stacking compares shapes alone, and runs a sigmoid network as a ReLU one.
+    not registered. A tensor that is no parameter and no buffer counts with its numbers; on the meta device, where it
+    has none, the module shares its signature with no other, and not with itself either: register it as a buffer. Of a
+    device or a generator nothing counts. PyTorch's own stacking compares shapes alone, and runs a sigmoid network as a
+    ReLU one.
 
     Args:
         module: on any device; its mode, its numbers and whether it asks for gradients do not matter.
@@ -113,13 +116,18 @@ def _of_code(code: CodeType) -> Any:
 def _of_object(value: Any, path: Path) -> Any:
     kind = _of_class(type(value))
     if isinstance(value, Tensor):
-        return ["tensor", list(value.shape), str(value.dtype)]
+        return ["tensor", list(value.shape), str(value.dtype), uuid.uuid4().hex if value.is_meta else _numbers(value)]
     if isinstance(value, nn.Module):
         return ["module", _of_module(value, path)]
     if isinstance(value, torch.device | torch.Generator | ModuleType) or not hasattr(value, "__dict__"):
         own = getattr(value, "tolist", None)  # of NumPy
         return ["object", kind, repr(own()) if callable(own) else ""]
     return ["object", kind, _of_attributes(value, frozenset(), path)]
+
+
+def _numbers(value: Tensor) -> str:
+    own = value.detach().cpu().contiguous().flatten().view(torch.uint8)
+    return hashlib.sha256(own.numpy().tobytes()).hexdigest()
 
 
 def _of_attributes(value: Any, without: AbstractSet[str], path: Path) -> Any:

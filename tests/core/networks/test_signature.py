@@ -93,6 +93,8 @@ DIFFERENT = {
     "hook": (lambda: hooked(lambda *given: given[-1] * 2), lambda: hooked(lambda *given: given[-1] * 3)),
     "no hook": (lambda: hooked(lambda *given: given[-1] * 2), lambda: nn.Linear(2, 2)),
     "constant": (lambda: Wired(table=(torch.zeros(2),)), lambda: Wired(table=(torch.zeros(3),))),
+    "numbers": (lambda: Wired(gate=torch.zeros(2)), lambda: Wired(gate=torch.ones(2))),
+    "brain floats": (lambda: Wired(gate=torch.zeros(()).bfloat16()), lambda: Wired(gate=torch.ones(()).bfloat16())),
 }
 
 
@@ -118,6 +120,12 @@ def test_no_number_device_mode_or_need_of_gradients_matters():
             value.add_(1)
     assert signature(module.eval()) == found
     assert signature(FunctionalNetwork(module, (1, 8, 8)).module) == found
+
+
+def test_numbers_that_the_meta_device_does_not_have_are_taken_for_equal_to_none():
+    with torch.device("meta"):
+        gated = [Wired(gate=torch.tensor([float(number)])) for number in range(2)]
+    assert signature(gated[0]) != signature(gated[1])
 
 
 def test_a_call_changes_nothing():

@@ -22,6 +22,7 @@ from limbeck_applications.nas.candidates.scoring import WEIGHTS, Asked
 from limbeck_applications.nas.problem import problem_of
 from limbeck_applications.nas.proxies.distilled import RandomSubset
 from limbeck_applications.nas.proxy import Score
+from limbeck_applications.nas.spaces.chains import Chains
 
 CPU = torch.device("cpu")
 LAST = "classifier.weight"
@@ -276,3 +277,32 @@ def test_an_unknown_proxy_is_refused_at_once(scorer):
     with pytest.raises(UsageError, match=r"randum.*random"):
         scorer(proxy={"name": "randum"})
     assert "random" in registry().names("nas_proxies")
+
+
+@pytest.mark.parametrize("kind", ["tensor", "buffer"])
+def test_networks_that_differ_in_a_constant_alone_are_not_taken_for_each_other(scorer, tmp_path, monkeypatch, kind):
+    build = Chains.build
+
+    class Gated(torch.nn.Module):
+        def __init__(self, inner, gate):
+            super().__init__()
+            self.inner = inner
+            if kind == "tensor":
+                self.gate = torch.tensor(gate)
+            else:
+                self.register_buffer("gate", torch.tensor(gate))
+
+        def forward(self, images):
+            return self.inner(images * self.gate)
+
+    def gated(self, architecture, shape, num_classes):
+        inner = build(self, self.find("2_batch"), shape, num_classes)
+        return Gated(inner, 0.0 if architecture.name.startswith("2") else 1.0)
+
+    monkeypatch.setattr(Chains, "build", gated)
+    both = scorer(tmp_path / "both", weights=False)
+    asked = [Asked(both.images.space.find(name)) for name in ("2_batch", "4_batch")]
+    alone = [scorer(tmp_path / each.architecture.name, weights=False).score([each])[0] for each in asked]
+    found = both.score(asked)
+    assert [each.figures["loss"] for each in found] == [each.figures["loss"] for each in alone]
+    assert found[0].figures["loss"] != found[1].figures["loss"]
