@@ -82,7 +82,7 @@ class Line:
     @property
     def retrained(self) -> Spread | None:
         """Test accuracy of the best by score, trained on all the images."""
-        return self.spread(lambda each: each.retrained[0].test if each.retrained else None)
+        return self.spread(lambda each: each.reached)
 
     @property
     def volume(self) -> Spread | None:

@@ -93,7 +93,7 @@ class Executor(Component, ABC):
             arrive(index, result)
 
         for index, key in enumerate(keys):
-            stored = None if cache is None else _read(cache / f"{key}.json")
+            stored = None if cache is None else read_result(cache / f"{key}.json")
             if stored is not None:
                 arrive(index, stored)
         missing = [index for index in range(len(jobs)) if index not in results]
@@ -137,7 +137,7 @@ def _digest(tensor: Tensor) -> str:
     return content.hexdigest()
 
 
-def _read(path: Path) -> Result | None:
+def read_result(path: Path) -> Result | None:
     """Return a stored result, or None where there is none that can be read."""
     try:
         stored: Result = json.loads(path.read_text())

@@ -88,8 +88,8 @@ class FunctionalNetwork:
     def initial(self, generator: torch.Generator) -> State:
         """Draw fresh weights from PyTorch's default distributions, with ``generator`` alone.
 
-        A module with a method ``draw_state(generator)``, as a network of another library has, draws them itself. Buffers
-        that nothing draws are as the structure has them.
+        A module with a method ``draw_state(generator)``, as a network of another library has, draws them itself.
+        Buffers that nothing draws are as the structure has them.
 
         Args:
             generator: owner of the draw; must live on the network's device.

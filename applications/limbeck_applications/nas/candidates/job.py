@@ -40,14 +40,8 @@ def guarded(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[st
     """
     try:
         return score(config, tensors)
-    except LimbeckError as error:
-        if is_strict() or error.exit_code == STOPPED:
-            raise
-        reason = str(error)
     except Exception as error:
-        if is_strict():
-            raise
-        reason = f"{type(error).__name__}: {error}. LIMBECK_STRICT=1 shows where."
+        reason = _reason(error)
     number = len(config["candidates"])
     if number == 1:
         return {"scores": [{"value": None, "seconds": 0.0, "figures": {}, "failed": reason}]}
@@ -84,6 +78,17 @@ def score(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str,
         if each["weights"] and found.state is not None:
             write_weights(Path(each["weights"]), found.state)
     return {"scores": [_plain(found, building) for found in scores]}
+
+
+def guarded_train(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Train as ``train`` does, and return what ended it as ``failed``, so that others go on.
+
+    LIMBECK_STRICT=1 raises what ended it.
+    """
+    try:
+        return train(config, tensors)
+    except Exception as error:
+        return {"failed": _reason(error)}
 
 
 def train(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -146,6 +151,16 @@ def tensors_of(spec: DataSpec, **parts: RealData) -> dict[str, Tensor]:
 def write_weights(path: Path, state: State) -> None:
     """Write weights, atomically."""
     write_atomic(path, save({name: value.detach().cpu().contiguous() for name, value in state.items()}))
+
+
+def _reason(error: Exception) -> str:
+    """Return why a job came to nothing in one line, or raise what is not to be caught."""
+    if is_strict() or (isinstance(error, LimbeckError) and error.exit_code == STOPPED):
+        raise error
+    if isinstance(error, LimbeckError):
+        return str(error)
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words}. LIMBECK_STRICT=1 shows where."
 
 
 def _data_spec(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> DataSpec:

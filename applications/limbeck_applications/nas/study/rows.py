@@ -119,7 +119,8 @@ class Searched:
         seconds: of the trials, and of the searcher's own training.
         finished: whether it came to its end.
         failed: why it came to nothing, one line.
-        retrained: its best architectures trained on all the images, best score first.
+        retrained: its best architectures trained on all the images, best score first; those whose
+            training came to nothing are missing.
     """
 
     searcher: str
@@ -135,6 +136,14 @@ class Searched:
         """The trial with the greatest score, the first of equals; None where there is none."""
         scored = [each for each in self.found if each.value is not None]
         return max(scored, key=lambda each: (each.value or 0.0, -each.number)) if scored else None
+
+    @property
+    def reached(self) -> float | None:
+        """Test accuracy of the best trained on all the images; None where that is not done, or came to nothing."""
+        best = self.best
+        return next(
+            (each.test for each in self.retrained if best and each.architecture == best.architecture.name), None
+        )
 
 
 @dataclass(frozen=True)

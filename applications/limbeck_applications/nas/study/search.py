@@ -24,7 +24,7 @@ from limbeck_applications.nas.study.images import Images, images_of
 from limbeck_applications.nas.study.kept import check_folder, check_titles, save_outcome, title_of
 from limbeck_applications.nas.study.rank import PAGE_SECONDS
 from limbeck_applications.nas.study.rows import Found, Searched, SearchOutcome
-from limbeck_applications.nas.study.truth import JOBS, training_jobs
+from limbeck_applications.nas.study.truth import JOBS, run_trainings, training_jobs
 from limbeck_applications.nas.truth import Measured, shipped
 
 
@@ -144,7 +144,10 @@ class _Searches:
         self._put(place, finished=True, seconds=sum(each.seconds for each in found) + lab.own_seconds)
 
     def _retrain(self, place: int) -> None:
-        """Train the best architectures of a search on all the images; it is done once for each, whoever finds it."""
+        """Train the best architectures of a search on all the images; it is done once for each, whoever finds it.
+
+        One whose training comes to nothing is told of, and tried again in the next start.
+        """
         own, settings = self.outcome.searches[place], self.outcome.settings
         scored = sorted((each for each in own.found if each.value is not None), key=lambda each: -(each.value or 0.0))
         best = list({each.architecture.name: each.architecture for each in scored}.values())[: settings.retrain]
@@ -154,11 +157,15 @@ class _Searches:
         rows: dict[int, Measured] = {}
 
         def arrived(number: int, result: dict[str, Any]) -> None:
-            rows[number] = Measured(best[number].name, own.seed, **result)
+            name, who = best[number].name, f"{own.searcher}, seed {own.seed}"
+            if "failed" in result:
+                self.told.failed(f"{who}: training {name} on all the images", result["failed"])
+                return
+            rows[number] = Measured(name, own.seed, **result)
             self.told.retrained(own.searcher, own.seed, rows[number])
 
-        self.executor.run(jobs, self.folder / JOBS, arrived)
-        self._put(place, retrained=[rows[number] for number in range(len(best))])
+        run_trainings(self.executor, jobs, self.folder / JOBS, arrived)
+        self._put(place, retrained=[rows[number] for number in sorted(rows)])
 
     def _put(self, place: int, **changes: object) -> None:
         self.outcome.searches[place] = replace(self.outcome.searches[place], **changes)  # type: ignore[arg-type]

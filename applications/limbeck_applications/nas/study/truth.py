@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.environment import environment
+from limbeck.errors import UsageError
 from limbeck.execution.device import keep_freed_memory
-from limbeck.execution.executors import Executor, Job, Result
-from limbeck.files import folder_lock
+from limbeck.execution.executors import Executor, Job, OnResult, Result, job_keys, read_result
+from limbeck.files import folder_lock, write_json
 from limbeck.plugins import registry
 from limbeck_applications.nas.candidates.job import HERE, tensors_of
 from limbeck_applications.nas.space import Architecture
@@ -44,7 +45,8 @@ def make_truth(
         on_trained: told of each training that is finished.
 
     Raises:
-        UsageError: an unknown name, or an architecture that does not fit the images.
+        UsageError: an unknown name, an architecture that does not fit the images, or trainings that came to nothing; the
+            table has the others.
         DataError: the images are not there, or too few.
     """
     images = images_of(settings, data_root=data_root, download=download)
@@ -54,18 +56,55 @@ def make_truth(
     executor: Executor = registry().create("executors", settings.executor.model_dump())
     asked = [(each, seed) for seed in range(settings.seeds) for each in chosen]
     rows: dict[int, Measured] = {}
+    lost: list[str] = []
 
     def arrived(place: int, result: Result) -> None:
-        rows[place] = Measured(asked[place][0].name, asked[place][1], **result)
+        name, seed = asked[place][0].name, asked[place][1]
+        if "failed" in result:
+            lost.append(f"{name}, seed {seed}: {result['failed']}")
+            return
+        rows[place] = Measured(name, seed, **result)
         if on_trained is not None:
             on_trained(len(rows), len(asked), rows[place])
 
     with folder_lock(folder):
         jobs = training_jobs(images, asked, settings.training.model_dump(mode="json"))
-        executor.run(jobs, folder / JOBS, arrived)
-        truth = Truth(tuple(rows[place] for place in range(len(asked))), _notes(settings, images, command))
-        write_truth(folder / TABLE, truth)
+        run_trainings(executor, jobs, folder / JOBS, arrived)
+        truth = Truth(tuple(rows[place] for place in sorted(rows)), _notes(settings, images, command))
+        if rows:
+            write_truth(folder / TABLE, truth)
+    if lost:
+        raise UsageError(
+            f"{len(lost)} of {len(asked)} trainings came to nothing, the first: {lost[0].rstrip('.')}. The others are "
+            "kept; the same command trains what is missing."
+        )
     return truth
+
+
+def run_trainings(executor: Executor, jobs: Sequence[Job], folder: Path, told: OnResult) -> None:
+    """Run what ``folder`` does not hold; what came to nothing is not kept there, so that it is tried again.
+
+    Args:
+        executor: runs them.
+        jobs: of ``training_jobs``.
+        folder: of results by content.
+        told: of each result as it comes, with its job's position.
+    """
+    paths = [folder / f"{key}.json" for key in job_keys(jobs)]
+    missing = []
+    for place, path in enumerate(paths):
+        stored = read_result(path)
+        if stored is None:
+            missing.append(place)
+        else:
+            told(place, stored)
+
+    def finished(number: int, result: Result) -> None:
+        if "failed" not in result:
+            write_json(paths[missing[number]], result)
+        told(missing[number], result)
+
+    executor.run([jobs[place] for place in missing], None, finished)
 
 
 def training_jobs(images: Images, asked: Sequence[tuple[Architecture, int]], training: dict[str, Any]) -> list[Job]:
@@ -80,7 +119,7 @@ def training_jobs(images: Images, asked: Sequence[tuple[Architecture, int]], tra
     }
     return [
         Job(
-            f"{HERE}:train",
+            f"{HERE}:guarded_train",
             {**shared, "genome": list(architecture.genome), "seed": seed},
             tensors,
             f"{architecture.name}, seed {seed}",

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from limbeck.errors import LimbeckError
+from limbeck_applications.nas.candidates import job
 from limbeck_applications.nas.candidates.kept import NAME
 from limbeck_applications.nas.candidates.scoring import WEIGHTS
 from limbeck_applications.nas.proxies.distilled import RandomSubset
@@ -18,6 +19,7 @@ from limbeck_applications.nas.study.truth import JOBS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+FEW = {"name": "chains", "widths": [2, 4], "stages": 1, "layers": 1}
 SEARCHERS = [{"name": "eas", "networks": 2, "widen": 1, "deepen": 1}, "random"]
 
 
@@ -113,8 +115,7 @@ def test_a_cut_last_line_is_scored_again(whole, settings, tmp_path, computed):
 
 
 def test_a_network_that_two_searches_find_is_scored_and_trained_once(settings, tmp_path, computed):
-    space = {"name": "chains", "widths": [2, 4], "stages": 1, "layers": 1}
-    asked = settings("search", space=space, searchers=["exhaustive", "random"], evaluations=2)
+    asked = settings("search", space=FEW, searchers=["exhaustive", "random"], evaluations=2)
     outcome = search(asked, tmp_path)
     assert [len(each.found) for each in outcome.searches] == [2, 2]
     assert len(computed) == 3 and outcome.searches[0].retrained == outcome.searches[1].retrained
@@ -172,6 +173,35 @@ def test_a_search_in_which_everything_fails_trains_nothing(settings, tmp_path, m
     (own,) = outcome.searches
     assert own.finished and own.best is None and own.retrained == []
     assert publish(tmp_path, outcome).exists()
+
+
+def test_a_best_network_that_cannot_be_trained_leaves_the_others_and_is_tried_again(settings, tmp_path, monkeypatch):
+    trained, asked = job.trained, settings("search", searchers=["exhaustive", "random"], space=FEW, retrain=2)
+    lost, heard = [], []
+
+    class Told(Audience):
+        def failed(self, what, reason):
+            heard.append(f"{what}: {reason}")
+
+    def failing(network, *given, **named):
+        lost[1:] = [*lost[1:], network.name]
+        if network.name == lost[1]:
+            raise RuntimeError("out of\nmemory")
+        return trained(network, *given, **named)
+
+    lost.append("")
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "trained", failing)
+        outcome = search(asked, tmp_path, audience=Told())
+    first = outcome.searches[0].best.architecture.name
+    assert lost[1] == first and [each.finished for each in outcome.searches] == [True, True]
+    assert [[each.architecture for each in one.retrained] for one in outcome.searches] == [[lost[2]], [lost[2]]]
+    assert [each.reached for each in outcome.searches] == [None, None]
+    assert len(heard) == 2 and first in heard[0] and "RuntimeError: out of memory" in heard[0]
+    assert len(list((tmp_path / JOBS).iterdir())) == 1 and publish(tmp_path, outcome).exists()
+    again = search(asked, tmp_path)
+    assert [each.retrained[0].architecture for each in again.searches] == [first, first]
+    assert again.searches[0].reached == again.searches[0].retrained[0].test
 
 
 REFUSED = [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from limbeck.errors import LimbeckError
+from limbeck.errors import LimbeckError, UsageError
+from limbeck_applications.nas.candidates import job
 from limbeck_applications.nas.study.truth import JOBS, TABLE, make_truth
 from limbeck_applications.nas.truth import read_truth
 
@@ -64,6 +65,24 @@ def test_a_damaged_training_is_done_again(whole, settings, tmp_path, computed):
     computed.clear()
     assert without_seconds(make_truth(settings("truth"), tmp_path)) == without_seconds(whole[1])
     assert len(computed) == 1
+
+
+def test_a_training_that_fails_leaves_the_others_and_is_tried_again(whole, settings, tmp_path, monkeypatch):
+    trained, names = job.trained, []
+
+    def failing(network, *given, **named):
+        names.append(network.name)
+        if len(names) == 2:
+            raise RuntimeError("out of memory")
+        return trained(network, *given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "trained", failing)
+        with pytest.raises(UsageError, match=r"^1 of 6 trainings came to nothing, the first: .* out of memory") as lost:
+            make_truth(settings("truth"), tmp_path)
+    assert names[1] in str(lost.value) and "\n" not in str(lost.value)
+    assert len(read_truth(tmp_path / TABLE).rows) == 5 == len(list((tmp_path / JOBS).iterdir()))
+    assert without_seconds(make_truth(settings("truth"), tmp_path)) == without_seconds(whole[1])
 
 
 def test_other_training_is_another_table(whole, settings, tmp_path):
