@@ -36,17 +36,20 @@ STOPPED = 130
 def guarded(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """Score as ``score`` does, and return what ended it as ``failed`` of each candidate, so that others go on.
 
-    Where several were scored in one call, each is then scored by itself. LIMBECK_STRICT=1 raises what ended it.
+    Where several were scored in one call, each is then scored by itself, and bears its share of what that call took.
+    LIMBECK_STRICT=1 raises what ended it.
     """
+    began = time.perf_counter()
     try:
         return score(config, tensors)
     except Exception as error:
-        reason = _reason(error)
+        reason, broken = _reason(error), not isinstance(error, LimbeckError)
     number = len(config["candidates"])
+    share = (time.perf_counter() - began) / number
     if number == 1:
-        return {"scores": [{"value": None, "seconds": 0.0, "figures": {}, "failed": reason}]}
+        return {"scores": [{"value": None, "seconds": share, "figures": {}, "failed": reason, "broken": broken}]}
     alone = [guarded(*_alone(config, tensors, place)) for place in range(number)]
-    return {"scores": [found for each in alone for found in each["scores"]]}
+    return {"scores": [{**found, "seconds": found["seconds"] + share} for each in alone for found in each["scores"]]}
 
 
 def score(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -45,8 +45,8 @@ def make_truth(
         on_trained: told of each training that is finished.
 
     Raises:
-        UsageError: an unknown name, an architecture that does not fit the images, or trainings that came to nothing; the
-            table has the others.
+        UsageError: an unknown name, an architecture that does not fit the images, or trainings that came to nothing;
+            the table has the others.
         DataError: the images are not there, or too few.
     """
     images = images_of(settings, data_root=data_root, download=download)

@@ -15,7 +15,7 @@ from limbeck.networks import FunctionalNetwork
 from limbeck.plugins import registry
 from limbeck.seeding import generator
 from limbeck.testing.randomness import moved_generators
-from limbeck_applications.nas.candidates import scoring
+from limbeck_applications.nas.candidates import job, scoring
 from limbeck_applications.nas.candidates.job import network_of
 from limbeck_applications.nas.candidates.kept import NAME
 from limbeck_applications.nas.candidates.scoring import WEIGHTS, Asked
@@ -306,3 +306,20 @@ def test_networks_that_differ_in_a_constant_alone_are_not_taken_for_each_other(s
     found = both.score(asked)
     assert [each.figures["loss"] for each in found] == [each.figures["loss"] for each in alone]
     assert found[0].figures["loss"] != found[1].figures["loss"]
+
+
+def test_what_fails_costs_what_it_took(scorer, monkeypatch):
+    def failing(self, candidates, material):
+        clock[0] += 6
+        if len(candidates) > 1 or candidates[0].start is None:
+            raise RuntimeError("out of memory")
+        return [Score(1.0, 6.0, {}, each.start) for each in candidates]
+
+    clock = [0.0]
+    monkeypatch.setattr(job.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(RandomSubset, "score", failing)
+    one = scorer(weights=False)
+    _ = one.prepared
+    found = one.score(asked_of(one))
+    assert [bool(each.failed) for each in found] == [True, False, False, False, True]
+    assert [each.seconds for each in found] == [6, 8, 8, 8, 6]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -37,6 +38,20 @@ def test_a_distilled_set_is_the_methods_own(proxy, problem, tmp_path):
     assert torch.equal(made.tensors["labels"], torch.arange(3).repeat_interleave(2))
     assert made.images == 6 and made.bytes == stored.bytes == 6 * (64 * 4 + 1)
     assert made.seconds >= stored.provenance["seconds"] > 0
+
+
+@pytest.mark.parametrize("name", ["distilled", "random"])
+def test_setting_up_counts(proxy, problem, tmp_path, monkeypatch, name):
+    ordinary = limbeck.continued.run
+
+    def slow(*args, **how):
+        time.sleep(0.7)
+        return ordinary(*args, **how)
+
+    monkeypatch.setattr(limbeck.continued, "run", slow)
+    options = DM if name == "distilled" else {"ipc": 1}
+    assert proxy(name, **options).prepare(problem, tmp_path).seconds >= 0.7
+    assert proxy(name, **options).prepare(problem, tmp_path).seconds >= 0.7
 
 
 def test_it_is_made_once(proxy, problem, tmp_path, monkeypatch):
