@@ -71,6 +71,26 @@ class Line:
         found: Array = np.mean([rankdata(own) for own in self.scores], axis=0)
         return found
 
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """Which architectures have a score from every seed, shape [n]."""
+        found: NDArray[np.bool_] = np.isfinite(self.scores).all(axis=0)
+        return found
+
+    @property
+    def whole(self) -> bool:
+        """Whether every architecture has a score.
+
+        A line that is not whole is held against no other: that it ranks lowest what it has no score for may be a good
+        guess, but it is none of the proxy's.
+        """
+        return bool(self.known.all())
+
+    @property
+    def scored(self) -> Places:
+        """The architectures that have a score from every seed."""
+        return np.flatnonzero(self.known)
+
     @property
     def undefined(self) -> int:
         """Architectures without a score, the most of all seeds: they rank lowest."""
@@ -118,8 +138,8 @@ class Line:
 
     @property
     def per_second(self) -> float | None:
-        """Spearman's rho divided by seconds."""
-        value = None if self.spearman is None else self.spearman.value
+        """Spearman's rho divided by seconds; None where an architecture has no score."""
+        value = None if self.spearman is None or not self.whole else self.spearman.value
         return None if value is None or self.seconds <= 0 else value / self.seconds
 
     def top(self, number: int) -> Top | None:
@@ -144,6 +164,9 @@ class Line:
         own, truth = [each[places] for each in self.scores], self.truth[places]
         if other is None:
             return spearman(own, truth)
+        missing = int((~self.known[places] | ~other.known[places]).sum())
+        if missing:
+            return Estimate(None, number=len(places), reason=f"{missing} of {len(places)} have no score")
         return difference(own, [each[places] for each in other.scores], truth)
 
     @cached_property

@@ -66,10 +66,16 @@ class Results:
 
     @property
     def best(self) -> Line | None:
-        """The line of the greatest rho; without a table the first."""
-        known = [line for line in self.lines if line.spearman is not None and line.spearman.value is not None]
-        first = self.lines[0] if self.lines else None
-        return max(known, key=lambda line: (line.spearman and line.spearman.value) or -1.0) if known else first
+        """The line of the greatest rho, without a table the first, of those that score every architecture."""
+        whole = [line for line in self.lines if line.whole]
+        return (self.ordered or whole or [None])[0]
+
+    @cached_property
+    def ordered(self) -> list[Line]:
+        """The lines that score every architecture and have a rho, the greatest first."""
+        known = [(line.spearman.value, line) for line in self.lines if line.whole and line.spearman is not None]
+        defined = [(value, line) for value, line in known if value is not None]
+        return [line for _, line in sorted(defined, key=lambda each: -each[0])]
 
     @cached_property
     def floor(self) -> Estimate | None:
@@ -130,6 +136,10 @@ class Results:
             if records:
                 write_csv(folder / name, records, list(records[0]))
 
+    def above(self, line: Line) -> Estimate | None:
+        """How far a line's rho lies above that of the parameter count, among the architectures it has scores for."""
+        return None if self.baseline is None or line.truth is None else line.within(line.scored, self.baseline)
+
     def _record(self, line: Line) -> dict[str, Any]:
         over = None if self.baseline is None or line.truth is None else line.over(self.baseline)
         best = {f"{key}_at_{top.number}": getattr(top, key) for top, key in self._tops(line)}
@@ -147,6 +157,8 @@ class Results:
             **estimate_record("kendall_tau_b", line.kendall),
             **estimate_record("weighted_tau", line.weighted),
             **estimate_record(f"above_{BASELINE}", over),
+            **estimate_record("spearman_of_scored", None if line.truth is None else line.within(line.scored)),
+            **estimate_record(f"above_{BASELINE}_of_scored", self.above(line)),
             "spearman_per_second": line.per_second,
             **best,
         }
@@ -167,6 +179,7 @@ class Results:
                     "proxy": line.proxy,
                     "group": name,
                     "architectures": len(places),
+                    "without_score": int((~line.known[places]).sum()),
                     **estimate_record("spearman", found),
                     "kendall_tau_b": kendall(own, truth, interval=False).value,
                     "weighted_tau": weighted(own, truth, interval=False).value,

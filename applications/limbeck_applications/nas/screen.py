@@ -36,6 +36,11 @@ RANK_LEGEND = (
     "regret: points of accuracy that the best tenth by the proxy lie below the best; table.csv, groups.csv hold more",
 )
 
+SILENT = (
+    "no score: architectures for which a proxy has none",
+    "*: these count as ranked lowest, which the proxy did not say; rho of scored, and above params, leave them out",
+)
+
 TIMES = "s: in all; making s: of these before the first architecture, such as distilling"
 
 SEARCH_LEGEND = (
@@ -56,6 +61,7 @@ class StudyScreen(Follower, Audience):
     def __init__(self, folder: Path, pressed: Sequence[int] = (), console: Console | None = None) -> None:
         super().__init__(console)
         self.folder, self.pressed = folder, pressed
+        self._lost = 0
 
     def planned(self, outcome: Outcome) -> None:
         """Say what is about to happen, and where it goes."""
@@ -71,6 +77,7 @@ class StudyScreen(Follower, Audience):
     def prepares(self, proxy: str, seed: int) -> None:
         """Show that a proxy makes what it needs."""
         self.drop()
+        self._lost = 0
         self.follow(f"preparing {proxy}", 1, 0, f"seed {seed}")
 
     def prepared(self, proxy: str, seed: int, made: Made) -> None:
@@ -83,7 +90,9 @@ class StudyScreen(Follower, Audience):
     def scored(self, proxy: str, seed: int, name: str, scored: Scored, done: int, total: int) -> None:
         """Move the bar."""
         self.follow(proxy, total, done, f"seed {seed}, {done}/{total} {name}")
-        self.say(f"{proxy}, seed {seed}: {done} of {plural(total, 'architecture')} scored", last=done == total)
+        self._lost += scored.broken
+        count = done - self._lost
+        self.say(f"{proxy}, seed {seed}: {count} of {plural(total, 'architecture')} scored", last=done == total)
 
     def searches(self, searcher: str, seed: int, total: int) -> None:
         """Begin a bar."""
@@ -174,13 +183,17 @@ Shown = tuple[dict[str, list[str]], tuple[str, ...], tuple[str, ...]]
 
 def _rank_table(outcome: RankOutcome) -> tuple[Shown, list[str]]:
     results = Results.of(outcome)
-    missing = [f"{each.proxy}, seed {each.seed}: {each.failed}" for each in outcome.rankings if each.failed]
+    missing = [
+        f"{each.proxy}, seed {each.seed}: {reason}"
+        for each in outcome.rankings
+        if (reason := each.failed or _lost(list(each.scores.values())))
+    ]
     floor = results.floor
     legend = (*(RANK_LEGEND if results.truth is not None else ()), TIMES)
     if floor is not None and floor.value is not None:
         legend = (*legend, f"full training from another seed: rho {_interval(floor)}")
     if any(line.undefined for line in results.lines):
-        legend = (*legend, "no score: architectures for which a proxy has none; they rank lowest")
+        legend = (*legend, *(SILENT if results.truth is not None else SILENT[:1]))
     return (rank_columns(results), RANK_SPARED, legend), missing
 
 
@@ -190,8 +203,9 @@ def rank_columns(results: Results) -> dict[str, list[str]]:
     tenth = results.numbers[min(1, len(results.numbers) - 1)] if results.outcome.architectures else 1
     return {
         "proxy": [line.proxy for line in lines],
-        "rho": [_interval(line.spearman) for line in lines],
-        "above params": [_above(line, baseline) for line in lines],
+        "rho": [_interval(line.spearman) + ("" if line.whole or line.truth is None else "*") for line in lines],
+        "rho of scored": [_of_scored(line) for line in lines],
+        "above params": [_above(results.above(line)) if line is not baseline else "" for line in lines],
         "tau-b": [_number(line.kendall) for line in lines],
         "weighted": [_number(line.weighted) for line in lines],
         "regret": [f"{100 * top.regret:.2f}" if (top := line.top(tenth)) else "" for line in lines],
@@ -204,7 +218,11 @@ def rank_columns(results: Results) -> dict[str, list[str]]:
 
 def _search_table(outcome: Outcome) -> tuple[Shown, list[str]]:
     assert not isinstance(outcome, RankOutcome)
-    missing = [f"{each.searcher}, seed {each.seed}: {each.failed}" for each in outcome.searches if each.failed]
+    missing = [
+        f"{each.searcher}, seed {each.seed}: {reason}"
+        for each in outcome.searches
+        if (reason := each.failed or _lost(each.found))
+    ]
     return (search_columns(SearchResults.of(outcome)), SEARCH_SPARED, SEARCH_LEGEND), missing
 
 
@@ -232,6 +250,11 @@ def _title(settings: ProblemSettings) -> str:
     return f"{where}: searched by {names}, {plural(settings.evaluations, 'evaluation')} each, {settings.proxy.name}"
 
 
+def _lost(results: Sequence[Scored | Found]) -> str:
+    number = sum(each.broken for each in results)
+    return f"{number} of {plural(len(results), 'architecture')}" if number else ""
+
+
 def _listed(names: Sequence[str], what: str) -> str:
     return ", ".join(names) if len(names) <= 6 else f"{len(names)} {what}"
 
@@ -249,12 +272,15 @@ def _number(found: Estimate | None) -> str:
     return "" if found is None or found.value is None else f"{found.value:.3f}"
 
 
-def _above(line: Line, baseline: Line | None) -> str:
-    if baseline is None or line.truth is None or line is baseline:
+def _of_scored(line: Line) -> str:
+    return "" if line.whole or line.truth is None else _interval(line.within(line.scored))
+
+
+def _above(found: Estimate | None) -> str:
+    if found is None or found.value is None:
         return ""
-    found = line.over(baseline)
     ends = "" if found.low is None else f" [{found.low:+.2f}, {found.high:+.2f}]"
-    return "" if found.value is None else f"{found.value:+.3f}{ends}"
+    return f"{found.value:+.3f}{ends}"
 
 
 def _spread(spread: SearchSpread | None, factor: float, digits: int) -> str:

@@ -63,6 +63,31 @@ def test_an_architecture_without_a_score_ranks_lowest_and_is_counted(lines, arch
     assert line.order[silent].max() < line.order[~silent].min()
 
 
+def test_a_proxy_is_not_rewarded_for_what_it_has_no_score_for(rank_outcome, architectures, tmp_path):
+    """Random numbers on ReLU and a refusal of all sigmoid networks, which are the worst, tell ReLU from sigmoid."""
+    lots, rankings = np.random.default_rng(0).permutation(72), {each.proxy: each for each in rank_outcome.rankings}
+    silent, weak = rankings["nwot"], rankings["parameters"]
+    scores = {
+        each.name: replace(silent.scores[each.name], value=float(lots[place]))
+        if each.traits["activation"] == "relu"
+        else silent.scores[each.name]
+        for place, each in enumerate(architectures)
+    }
+    results = Results.of(replace(rank_outcome, rankings=[replace(silent, scores=scores), weak]))
+    line, baseline = results.lines
+    assert line.spearman.value > 0.7 > abs(line.within(line.scored).value) + 0.3
+    assert not line.whole and line.per_second is None and "36 of 72" in line.over(baseline).reason
+    assert results.best is baseline and results.ordered == [baseline]
+    assert results.above(line).value == pytest.approx(
+        line.within(line.scored).value - baseline.within(line.scored).value
+    )
+    results.save(tmp_path)
+    row = table(tmp_path / "table.csv")[0]
+    assert row["spearman"] and not row["above_parameters"] and not row["spearman_per_second"]
+    assert float(row["spearman_of_scored"]) == pytest.approx(line.within(line.scored).value)
+    assert float(row["above_parameters_of_scored"]) == pytest.approx(results.above(line).value)
+
+
 def test_groups_are_the_best_and_the_traits(results, lines, architectures):
     groups = results.groups(lines["distilled [dm]"])
     assert [name for name in groups if "top" in name] == [

@@ -47,7 +47,22 @@ def test_a_ranking_is_announced_and_ends_with_its_table(rank_outcome, tmp_path, 
         f"done in 1 min 01 s; open {tmp_path}/report.html to see everything",
     ):
         assert line in text.splitlines()
-    assert "full training from another seed: rho 0.99" in text and "they rank lowest" in text
+    assert "full training from another seed: rho 0.99" in text and "*: these count as ranked lowest" in text
+
+
+def test_what_broke_is_not_counted_as_scored_and_ends_in_failure(rank_outcome, tmp_path, console):
+    first = rank_outcome.rankings[0]
+    name = next(iter(first.scores))
+    scores = {**first.scores, name: Scored(None, 0.1, {}, "AttributeError: x.", True)}
+    with StudyScreen(tmp_path, console=console) as screen:
+        screen.prepares("nwot", 0)
+        screen.scored("nwot", 0, "a", Scored(None, 0.1, {}, "it has no ReLU"), 1, 3)
+        screen.scored("nwot", 0, "b", Scored(None, 0.1, {}, "AttributeError: x.", True), 2, 3)
+        screen.scored("nwot", 0, "c", Scored(None, 0.1, {}, "AttributeError: x.", True), 3, 3)
+        status = screen.done(replace(rank_outcome, rankings=[replace(first, scores=scores)]), 1)
+    lines = said(console).splitlines()
+    assert status == 1 and "nwot, seed 0: 1 of 3 architectures scored" in lines
+    assert "missing: distilled [dm], seed 0: 1 of 72 architectures" in lines
 
 
 def test_without_a_table_it_says_how_to_get_one(rank_outcome, tmp_path, console):
@@ -66,6 +81,8 @@ def test_the_columns_of_a_ranking(rank_outcome):
     assert columns["above params"][2] == "" and columns["above params"][0].startswith("+0.")
     assert columns["making s"] == ["28.0", "", "", ""] and columns["s"] == ["100", "72.0", "0.072", "144"]
     assert columns["no score"] == ["", "36", "", ""]
+    assert [text[-1] == "*" for text in columns["rho"]] == [False, True, False, False]
+    assert columns["rho of scored"][1].startswith("0.99") and not any(columns["rho of scored"][::2])
 
 
 def test_undefined_is_a_word(rank_outcome):

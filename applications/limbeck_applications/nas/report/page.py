@@ -112,10 +112,11 @@ def _portrait(name: str, caption: str, drawings: Sequence[Drawing]) -> Portrait:
 
 def _best_ranked(results: Results) -> list[tuple[Architecture, str]]:
     """Choose the best by the best proxy, and the best of full training where it is not among them."""
-    if results.best is None:
-        return []
-    chosen = results.chosen(results.best, DRAWN)
-    found = [(each, f"{_nth(k)} by {results.best.proxy}{_reaches(results, each)}") for k, each in enumerate(chosen)]
+    best = results.best
+    chosen = [] if best is None else results.chosen(best, DRAWN)
+    found = [
+        (each, f"{_nth(k)} by {best.proxy}{_reaches(results, each)}") for k, each in enumerate(chosen) if best is not None
+    ]
     if results.truth is not None:
         first = results.outcome.architectures[int(results.truth.argmax())]
         if first not in chosen:

@@ -31,11 +31,15 @@ class Row:
 
     Attributes:
         line: what it came to.
-        above: how far its rho lies above that of the parameter count, or None.
+        above: how far its rho lies above that of the parameter count, among the architectures it has scores for.
+        scored: its rho among these; None where it has a score for every one.
+        baseline: that of the parameter count among them, likewise.
     """
 
     line: Line
     above: Estimate | None
+    scored: Estimate | None
+    baseline: Estimate | None
 
 
 @dataclass(frozen=True)
@@ -45,18 +49,18 @@ class Within:
     Attributes:
         title: of the kind.
         heads: name of each group, and its number of architectures, 0 where that differs from proxy to proxy.
-        rows: for each proxy an estimate for each group, and the difference to the parameter count or None.
+        rows: for each proxy an estimate for each group, the difference to the parameter count or None, and whether the
+            proxy has a score for all of the group.
     """
 
     title: str
     heads: list[tuple[str, int]]
-    rows: list[tuple[str, list[tuple[Estimate, Estimate | None]]]]
+    rows: list[tuple[str, list[tuple[Estimate, Estimate | None, bool]]]]
 
 
 def rank_values(results: Results) -> dict[str, Any]:
     """Return what the template of a ranking's page is filled with."""
-    lines, baseline = results.lines, results.baseline
-    rows = [Row(line, line.over(baseline) if baseline and line.truth is not None else None) for line in lines]
+    rows = [_row(results, line) for line in results.lines]
     return {
         "rows": rows,
         "verdict": next((row for row in rows if row.line is results.best), None),
@@ -71,35 +75,55 @@ def rank_values(results: Results) -> dict[str, Any]:
     }
 
 
+def _row(results: Results, line: Line) -> Row:
+    above, baseline = results.above(line), results.baseline
+    if line.whole or line.truth is None:
+        return Row(line, above, None, None)
+    return Row(line, above, line.within(line.scored), baseline.within(line.scored) if baseline else None)
+
+
 def _short(proxy: str) -> str:
     """Return what a chart calls a proxy: of a distilled set the method and what else was asked."""
     return proxy.removeprefix("distilled [").removesuffix("]") if proxy.startswith("distilled [") else proxy
 
 
+def _named(line: Line) -> str:
+    """Return what a chart calls a line, with the number of architectures where it is not that of all."""
+    return _short(line.proxy) + ("" if line.whole else f", {len(line.scored)} scored")
+
+
 def _defined(results: Results) -> dict[str, Estimate]:
-    known = {_short(line.proxy): line.spearman for line in results.lines}
+    known = {
+        _named(line): line.spearman if line.whole else line.within(line.scored)
+        for line in results.lines
+        if line.truth is not None
+    }
     return {name: found for name, found in known.items() if found is not None and found.value is not None}
 
 
 def _intervals(results: Results) -> Markup:
     known = _defined(results)
-    if not known or results.best is None:
+    if not known:
         return Markup("")
     order = dict(sorted(known.items(), key=lambda each: -(each[1].value or 0.0)))
-    return Markup(intervals_svg(order, _short(results.best.proxy), results.floor.value if results.floor else None))
+    return Markup(intervals_svg(order, _best_short(results), results.floor.value if results.floor else None))
+
+
+def _best_short(results: Results) -> str:
+    return "" if results.best is None else _short(results.best.proxy)
 
 
 def _against_seconds(results: Results) -> Markup:
     known = _defined(results)
-    if not known or results.best is None:
+    if not known:
         return Markup("")
     points = {}
     for line in results.lines:
-        if found := known.get(_short(line.proxy)):
+        if found := known.get(_named(line)):
             value = found.value or 0.0
             low, high = (value if end is None else end for end in (found.low, found.high))
-            points[_short(line.proxy)] = max(FEWEST_SECONDS, line.seconds), value, min(value, low), max(value, high)
-    return Markup(against_seconds_svg(points, _short(results.best.proxy), "Spearman correlation", digits=3))
+            points[_named(line)] = max(FEWEST_SECONDS, line.seconds), value, min(value, low), max(value, high)
+    return Markup(against_seconds_svg(points, _best_short(results), "Spearman correlation", digits=3))
 
 
 def _colours(results: Results) -> tuple[str, dict[str, list[int]]]:
@@ -141,12 +165,11 @@ def _kind(results: Results, title: str, prefix: str) -> Within:
     for line in results.lines:
         groups = every[line.proxy]
         other = results.baseline if not prefix.startswith("own") else None
-        rows.append(
-            (
-                line.proxy,
-                [(line.within(groups[name]), line.within(groups[name], other) if other else None) for name in names],
-            )
-        )
+        cells = []
+        for places in (groups[name] for name in names):
+            above = line.within(places, other) if other else None
+            cells.append((line.within(places), above, bool(line.known[places].all())))
+        rows.append((line.proxy, cells))
     return Within(title, heads, rows)
 
 

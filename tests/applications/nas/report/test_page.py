@@ -51,7 +51,9 @@ def test_a_ranking_says_what_is_best_what_is_missing_and_how_noisy_full_training
     assert "distilled [dm] ranks best: Spearman 0.9" in said and "in 1 min 40 s" in said
     assert "above the parameter count" in said and "Noise floor: full training ranks 0.99" in said
     assert "snip, seed 0 is missing: a batch of one image: give batch=2 or more." in said
-    assert "nwot has no score for 36 of 72 architectures, which it ranks lowest: it has no ReLU" in said
+    assert "nwot has no score for 36 of 72 architectures: it has no ReLU. What is marked counts them" in said
+    assert re.search(r"nwot 0\.\d+\* \[.*?\] 0\.99\d \[0\.9\d, 1\.00\] of the 36 scored", said)
+    assert "Among the 36 that it scores its ρ is 0.99" in said
     assert "limbeck nas rank --out <x>" in said and "limbeck nas truth --space convnet72" in said
 
 
