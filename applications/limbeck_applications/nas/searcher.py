@@ -30,6 +30,7 @@ class Trial:
         notes: how the searcher came to it, as JSON values: generation, parent, action.
         key: names the trained weights for ``Lab.state``; empty where there are none.
         failed: why it came to nothing, one line.
+        broken: whether that is an error in a program.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Trial:
     notes: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
     failed: str = ""
+    broken: bool = False
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class KeptLab:
 
     Args:
         scorer: of the proxy.
-        searcher: name of the searcher with its options, which what it keeps depends on.
+        searcher: whose it is and all its options, as JSON values; what it keeps depends on them.
         evaluations: architectures that may be scored.
         seed: of the search.
         told: of each trial.
@@ -44,7 +44,7 @@ class KeptLab:
     def __init__(
         self,
         scorer: Scorer,
-        searcher: str,
+        searcher: Any,
         evaluations: int,
         seed: int,
         told: Callable[[Trial], None] | None = None,
@@ -180,4 +180,5 @@ class KeptLab:
             self._asked[key] = asked
         value = float("-inf") if scored.value is None else scored.value
         cost = self.scorer.cost(asked.architecture)
-        return Trial(number, asked.architecture, value, cost, scored.seconds, dict(notes), key, scored.failed)
+        spent, notes = scored.seconds, dict(notes)
+        return Trial(number, asked.architecture, value, cost, spent, notes, key, scored.failed, scored.broken)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from limbeck.errors import UsageError
 
 if TYPE_CHECKING:
     from limbeck_applications.nas.study.rows import Found, Made, RankOutcome, Scored, SearchOutcome
@@ -41,3 +44,22 @@ class Audience:
 
     def tabled(self, outcome: RankOutcome | SearchOutcome) -> None:
         """Called with what there is now and then, and at the end."""
+
+
+def tell_broken(told: Audience, who: str, results: Sequence[Scored | Found]) -> None:
+    """Tell of what an error in a program ended, by its first reason.
+
+    Args:
+        told: hears of it where other architectures have a score.
+        who: the proxy or searcher, and the seed.
+        results: all its results.
+
+    Raises:
+        UsageError: the reason, where no architecture has a score.
+    """
+    reasons = [each.failed for each in results if each.broken]
+    if not reasons:
+        return
+    if all(each.value is None for each in results):
+        raise UsageError(reasons[0])
+    told.failed(f"{who}: {len(reasons)} of {len(results)} architectures", reasons[0])

@@ -16,7 +16,7 @@ from limbeck_applications.nas.candidates.kept import Scores
 from limbeck_applications.nas.candidates.scoring import Asked, Scorer
 from limbeck_applications.nas.space import Architecture, SearchSpace
 from limbeck_applications.nas.study.asked import ProblemSettings, RankSettings
-from limbeck_applications.nas.study.audience import Audience
+from limbeck_applications.nas.study.audience import Audience, tell_broken
 from limbeck_applications.nas.study.images import images_of
 from limbeck_applications.nas.study.kept import check_folder, check_titles, save_outcome, title_of
 from limbeck_applications.nas.study.rows import Ranking, RankOutcome, Scored
@@ -52,7 +52,7 @@ def rank(
         command: what was typed.
 
     Raises:
-        UsageError: an unknown name, an architecture that does not fit the images.
+        UsageError: an unknown name, a proxy that cannot be had, an architecture that does not fit the images.
         DataError: images that are not there or too few, a table of truth without these architectures.
     """
     check_folder(folder, settings)
@@ -62,6 +62,8 @@ def rank(
     check_titles(titles, "--proxy")
     told = audience or Audience()
     images = images_of(settings, data_root=data_root, download=download, cache=cache or folder / "cache")
+    for spec in settings.proxies:
+        registry().create("nas_proxies", spec.model_dump(mode="json")).check(images.problem)
     chosen = images.architectures(settings.sample)
     for number in settings.top:
         check_top(number, len(chosen))
@@ -116,7 +118,8 @@ class _Ranks:
             if time.monotonic() - self._shown > PAGE_SECONDS:
                 self._table()
 
-        scorer.score([Asked(each) for each in chosen], told)
+        found = scorer.score([Asked(each) for each in chosen], told)
+        tell_broken(self.told, f"{title}, seed {scorer.seed}", found)
 
     def _put(self, place: int, **changes: object) -> None:
         self.outcome.rankings[place] = replace(self.outcome.rankings[place], **changes)  # type: ignore[arg-type]

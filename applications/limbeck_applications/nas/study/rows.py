@@ -22,12 +22,14 @@ class Scored:
         seconds: spent on it when it was scored.
         figures: further numbers, by name.
         failed: why it came to nothing, one line.
+        broken: whether that is an error in a program, and not that the proxy has nothing to look at.
     """
 
     value: float | None
     seconds: float
     figures: Mapping[str, float] = field(default_factory=dict)
     failed: str = ""
+    broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class Found:
     seconds: float
     notes: Mapping[str, Any] = field(default_factory=dict)
     failed: str = ""
+    broken: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from limbeck.plugins import registry
 from limbeck_applications.nas.candidates.job import STOPPED
 from limbeck_applications.nas.candidates.kept import Scores
 from limbeck_applications.nas.candidates.lab import KeptLab
-from limbeck_applications.nas.candidates.scoring import Scorer
+from limbeck_applications.nas.candidates.scoring import Scorer, resolved
 from limbeck_applications.nas.searcher import Searcher, Trial
 from limbeck_applications.nas.study.asked import SearchSettings
-from limbeck_applications.nas.study.audience import Audience
+from limbeck_applications.nas.study.audience import Audience, tell_broken
 from limbeck_applications.nas.study.images import Images, images_of
 from limbeck_applications.nas.study.kept import check_folder, check_titles, save_outcome, title_of
 from limbeck_applications.nas.study.rank import PAGE_SECONDS
@@ -61,6 +61,7 @@ def search(
     check_titles(titles, "--searcher")
     told = audience or Audience()
     images = images_of(settings, data_root=data_root, download=download, cache=cache or folder / "cache")
+    registry().create("nas_proxies", settings.proxy.model_dump(mode="json")).check(images.problem)
     searchers = [
         (title, _searcher(spec, settings, images), seed)
         for seed in range(settings.seeds)
@@ -139,8 +140,11 @@ class _Searches:
             if time.monotonic() - self._shown > PAGE_SECONDS:
                 self._table()
 
-        lab = KeptLab(self.scorer, own.searcher, settings.evaluations, own.seed, told, self.told.works)
+        which = settings.searchers[place % len(settings.searchers)].name
+        identity = resolved("nas_searchers", which, searcher)
+        lab = KeptLab(self.scorer, identity, settings.evaluations, own.seed, told, self.told.works)
         searcher.search(lab)
+        tell_broken(self.told, f"{own.searcher}, seed {own.seed}", found)
         self._put(place, finished=True, seconds=sum(each.seconds for each in found) + lab.own_seconds)
 
     def _retrain(self, place: int) -> None:
@@ -187,4 +191,5 @@ def _found(trial: Trial) -> Found:
         trial.seconds,
         dict(trial.notes),
         trial.failed,
+        trial.broken,
     )

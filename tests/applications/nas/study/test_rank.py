@@ -154,9 +154,39 @@ def test_a_proxy_that_cannot_be_had_leaves_the_others(whole, settings, tmp_path)
     assert load_outcome(tmp_path) == outcome and publish(tmp_path, outcome).exists()
 
 
+def test_a_proxy_that_breaks_on_everything_comes_to_nothing(settings, tmp_path, monkeypatch):
+    def broken(self, candidates, material):
+        raise AttributeError("no such thing")
+
+    monkeypatch.setattr(RandomSubset, "score", broken)
+    told = Told()
+    outcome = rank(settings("rank"), tmp_path, audience=told)
+    reason = "AttributeError: no such thing. LIMBECK_STRICT=1 shows where."
+    assert [each.failed for each in outcome.rankings] == [reason, ""]
+    assert told.reasons == [("random [epochs=1, ipc=1], seed 0", reason)]
+    assert load_outcome(tmp_path) == outcome
+
+
+def test_a_proxy_that_breaks_on_some_keeps_the_others_and_is_told_once(settings, tmp_path, monkeypatch):
+    score, told = RandomSubset.score, Told()
+
+    def broken(self, candidates, material):
+        if any(each.architecture.traits["activation"] == "sigmoid" for each in candidates):
+            raise AttributeError("no such thing")
+        return score(self, candidates, material)
+
+    monkeypatch.setattr(RandomSubset, "score", broken)
+    outcome = rank(settings("rank", sample=8), tmp_path, audience=told)
+    lost = [each for each in outcome.rankings[0].scores.values() if each.broken]
+    assert 0 < len(lost) < 8 and outcome.rankings[0].failed == ""
+    assert [what for what, _ in told.reasons] == [f"random [epochs=1, ipc=1], seed 0: {len(lost)} of 8 architectures"]
+
+
 def test_what_a_proxy_cannot_look_at_has_a_reason(settings, tmp_path):
-    outcome = rank(settings("rank", proxies=["nwot"], sample=8), tmp_path)
+    told = Told()
+    outcome = rank(settings("rank", proxies=["nwot"], sample=8), tmp_path, audience=told)
     (ranking,) = outcome.rankings
+    assert told.reasons == [] and not any(each.broken for each in ranking.scores.values())
     for each in outcome.architectures:
         assert bool(ranking.scores[each.name].failed) == (each.traits["activation"] == "sigmoid")
     assert len({each.traits["activation"] for each in outcome.architectures}) == 2

@@ -12,6 +12,7 @@ from limbeck_applications.nas.candidates.kept import NAME
 from limbeck_applications.nas.candidates.scoring import WEIGHTS
 from limbeck_applications.nas.proxies.distilled import RandomSubset
 from limbeck_applications.nas.report.page import publish
+from limbeck_applications.nas.study import search as study
 from limbeck_applications.nas.study.audience import Audience
 from limbeck_applications.nas.study.kept import load_outcome
 from limbeck_applications.nas.study.search import search
@@ -121,6 +122,21 @@ def test_a_network_that_two_searches_find_is_scored_and_trained_once(settings, t
     assert len(computed) == 3 and outcome.searches[0].retrained == outcome.searches[1].retrained
 
 
+def test_what_a_searcher_keeps_depends_on_all_its_options(settings, tmp_path, monkeypatch):
+    made = []
+
+    class Lab(study.KeptLab):
+        def __init__(self, scorer, searcher, *rest):
+            made.append(searcher)
+            super().__init__(scorer, searcher, *rest)
+
+    monkeypatch.setattr(study, "KeptLab", Lab)
+    search(settings("search", searchers=["random", SEARCHERS[0]], evaluations=1, retrain=0), tmp_path)
+    (name, options), (other, grown) = made
+    assert options == {"most_parameters": None, "most_flops": None} and grown["lr"] == 0.01
+    assert name.endswith("random") and other.endswith("eas") and name != "random"
+
+
 def test_the_best_are_trained_best_first(settings, tmp_path):
     outcome = search(settings("search", retrain=3), tmp_path)
     (own,) = outcome.searches
@@ -171,7 +187,8 @@ def test_a_search_in_which_everything_fails_trains_nothing(settings, tmp_path, m
     monkeypatch.setattr(RandomSubset, "score", failing)
     outcome = search(settings("search", searchers=["random"]), tmp_path)
     (own,) = outcome.searches
-    assert own.finished and own.best is None and own.retrained == []
+    assert own.best is None and own.retrained == [] and not own.finished
+    assert own.failed == "RuntimeError: out of memory. LIMBECK_STRICT=1 shows where."
     assert publish(tmp_path, outcome).exists()
 
 
@@ -211,6 +228,7 @@ REFUSED = [
     ({"searchers": ["eas"], "proxy": "parameters"}, "--proxy distilled"),
     ({"searchers": ["exhaustive"], "space": "cells"}, "too many to go through"),
     ({"proxy": "parametres"}, "parameters"),
+    ({"proxy": {"name": "distilled", "method": "dmm"}}, "unknown method 'dmm'"),
     ({"validation": 2000}, "ask for fewer with --validation or --images"),
 ]
 
