@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from limbeck.compare.rows import write_csv
 from limbeck_applications.nas import tops
 from limbeck_applications.nas.ranked import Line, Places, Top
 from limbeck_applications.nas.space import Architecture
-from limbeck_applications.nas.statistics import Array, Estimate, kendall, noise_floor, weighted
+from limbeck_applications.nas.statistics import Array, Estimate, ceiling, kendall, noise_floor, weighted
 from limbeck_applications.nas.study.rows import Ranking, RankOutcome
 
 TABLE_CSV, GROUPS_CSV, SCORES_CSV = "table.csv", "groups.csv", "scores.csv"
@@ -27,6 +28,10 @@ KINDS = 6
 
 BASELINE = "parameters"
 """The proxy that the others are to beat."""
+
+
+ANOTHER = "full training, another seed"
+"""What stands in the place of a proxy where full training is held against itself."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +83,42 @@ class Results:
         return [line for _, line in sorted(defined, key=lambda each: -each[0])]
 
     @cached_property
+    def trained(self) -> list[Array]:
+        """Accuracies of each seed of the table that has all architectures, shape [n] each."""
+        table, names = self.outcome.truth, [each.name for each in self.outcome.architectures]
+        by_seed = [] if table is None else [table.of_seed(seed) for seed in table.seeds]
+        return [np.array([own[name] for name in names]) for own in by_seed if all(name in own for name in names)]
+
+    @cached_property
     def floor(self) -> Estimate | None:
         """How well one seed of full training ranks another; None without a table."""
-        table, names = self.outcome.truth, [each.name for each in self.outcome.architectures]
-        if table is None:
-            return None
-        by_seed = [table.of_seed(seed) for seed in table.seeds]
-        whole = [np.array([own[name] for name in names]) for own in by_seed if all(name in own for name in names)]
-        return noise_floor(whole)
+        return None if self.outcome.truth is None else noise_floor(self.trained)
+
+    @property
+    def ceiling(self) -> float | None:
+        """The rho over all that a proxy without any error could be expected to reach."""
+        known = self.floor is not None and self.floor.value is not None
+        return ceiling(self.floor.value, len(self.trained)) if known else None
+
+    @cached_property
+    def floors(self) -> dict[str, Estimate]:
+        """How well one seed of full training ranks another in each group; its own top is that of the one seed."""
+        if self.truth is None:
+            return {}
+        found = {name: noise_floor([each[places] for each in self.trained]) for name, places in self._shared().items()}
+        return found | {f"own top {100 * share:g} %": self._own_floor(share) for share in SHARES}
+
+    def _own_floor(self, share: float) -> Estimate:
+        """Take each seed for a proxy and every other for the truth; groups differ, so that there is no interval."""
+        number = tops.share_of(share, len(self.outcome.architectures))
+        found = []
+        for one, other in permutations(self.trained, 2):
+            places = tops.best(one, number)
+            found.append(noise_floor([one[places], other[places]]))
+        reasons = [each.reason for each in found if each.value is None] or ["the table of truth has one seed"]
+        if not found or any(each.value is None for each in found):
+            return Estimate(None, number=number, reason=reasons[0])
+        return Estimate(float(np.mean([each.value for each in found])), number=number)
 
     @property
     def numbers(self) -> list[int]:
@@ -106,13 +139,19 @@ class Results:
 
     def groups(self, line: Line) -> dict[str, Places]:
         """Return the architectures that correlations of a line are taken of, by what they are called."""
-        count = len(self.outcome.architectures)
+        shared = self._shared()
+        if line.truth is None:
+            return shared
+        numbers = {share: tops.share_of(share, len(self.outcome.architectures)) for share in SHARES}
+        return shared | {f"own top {100 * share:g} %": tops.best(line.order, own) for share, own in numbers.items()}
+
+    def _shared(self) -> dict[str, Places]:
+        """Return the groups that are the same for all lines."""
+        count, truth = len(self.outcome.architectures), self.truth
         found = {"all": np.arange(count)}
-        for share in SHARES:
-            number = tops.share_of(share, count)
-            if line.truth is not None:
-                found[f"true top {100 * share:g} %"] = tops.best(line.truth, number)
-                found[f"own top {100 * share:g} %"] = tops.best(line.order, number)
+        if truth is not None:
+            for share in SHARES:
+                found[f"true top {100 * share:g} %"] = tops.best(truth, tops.share_of(share, count))
         for trait, kinds in self.traits.items():
             found |= {f"{trait} {kind}": places for kind, places in kinds.items()}
         return found
@@ -130,7 +169,7 @@ class Results:
         """
         for name, records in (
             (TABLE_CSV, [self._record(line) for line in self.lines]),
-            (GROUPS_CSV, [] if self.truth is None else [each for line in self.lines for each in self._grouped(line)]),
+            (GROUPS_CSV, [] if self.truth is None else self._groups()),
             (SCORES_CSV, self._scores()),
         ):
             if records:
@@ -166,6 +205,15 @@ class Results:
     def _tops(self, line: Line) -> list[tuple[Top, str]]:
         found = [top for number in self.numbers if (top := line.top(number))]
         return [(top, key) for top in found for key in ("precision", "regret", "best_rank")]
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Return a line for each proxy and group, and what full training from another seed reaches there."""
+        records = [each for line in self.lines for each in self._grouped(line)]
+        empty = dict.fromkeys(records[0]) if records else {}
+        for name, found in self.floors.items() if records else ():
+            own = {"proxy": ANOTHER, "group": name, "architectures": found.number, "undefined": found.reason}
+            records.append({**empty, **own, **estimate_record("spearman", found)})
+        return records
 
     def _grouped(self, line: Line) -> list[dict[str, Any]]:
         records = []

@@ -37,6 +37,9 @@ LEVEL = 95
 LEAST = 3
 """Architectures from which a correlation says anything."""
 
+FEWEST = 8
+"""Architectures from which an interval does: of fewer, resamples often hold two or three different ones."""
+
 PAIRS = 1000
 """Architectures up to which tau has an interval: pairs are many."""
 
@@ -123,7 +126,7 @@ def difference(scores: Sequence[Array], others: Sequence[Array], truth: Array) -
     value = _mean([_rho(own, truth) for own in scores]) - _mean([_rho(own, truth) for own in others])
     drawn = np.mean([_rhos(own, truth, counts) for own in scores], axis=0)
     drawn -= np.mean([_rhos(own, truth, counts) for own in others], axis=0)
-    return Estimate(value, *_interval(drawn), len(truth))
+    return Estimate(value, *_interval(drawn, len(truth)), len(truth))
 
 
 def noise_floor(truths: Sequence[Array]) -> Estimate:
@@ -141,7 +144,23 @@ def noise_floor(truths: Sequence[Array]) -> Estimate:
         return Estimate(None, number=number, reason=reason)
     counts = resamples(number)
     drawn = np.mean([_rhos(one, other, counts) for one, other in pairs], axis=0)
-    return Estimate(_mean([_rho(one, other) for one, other in pairs]), *_interval(drawn), number)
+    return Estimate(_mean([_rho(one, other) for one, other in pairs]), *_interval(drawn, number), number)
+
+
+def ceiling(floor: float, seeds: int) -> float | None:
+    """Return the rho that a proxy could reach if it knew what each architecture is worth without noise.
+
+    With r between two seeds, the mean of K seeds correlates with what is behind it by sqrt(K r / (1 + (K - 1) r))
+    (Spearman and Brown); of ranks it holds about.
+
+    Args:
+        floor: r.
+        seeds: K, over which accuracies are averaged.
+
+    Returns:
+        None where r is not positive: then seeds say nothing of each other.
+    """
+    return float(np.sqrt(seeds * floor / (1 + (seeds - 1) * floor))) if floor > 0 else None
 
 
 def undefined(scores: Sequence[Array], truth: Array) -> str:
@@ -168,13 +187,13 @@ def _estimate(scores: Sequence[Array], truth: Array, single: Single, many: Many 
         return Estimate(value, number=len(truth))
     counts = resamples(len(truth))
     drawn = np.mean([many(own, truth, counts) for own in scores], axis=0)
-    return Estimate(value, *_interval(drawn), len(truth))
+    return Estimate(value, *_interval(drawn, len(truth)), len(truth))
 
 
-def _interval(drawn: Array) -> tuple[float | None, float | None]:
-    """Return the middle of resampled figures; nothing where half of the resamples have none."""
+def _interval(drawn: Array, number: int) -> tuple[float | None, float | None]:
+    """Return the middle of resampled figures; nothing of too few architectures, or where half of them have none."""
     known = drawn[np.isfinite(drawn)]
-    if 2 * len(known) < len(drawn):
+    if number < FEWEST or 2 * len(known) < len(drawn):
         return None, None
     low, high = np.percentile(known, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
     return float(low), float(high)

@@ -91,7 +91,7 @@ def test_a_proxy_is_not_rewarded_for_what_it_has_no_score_for(rank_outcome, arch
 def test_groups_are_the_best_and_the_traits(results, lines, architectures):
     groups = results.groups(lines["distilled [dm]"])
     assert [name for name in groups if "top" in name] == [
-        f"{whose} top {share} %" for share in (5, 10, 20) for whose in ("true", "own")
+        f"{whose} top {share} %" for whose in ("true", "own") for share in (5, 10, 20)
     ]
     assert [len(groups[f"true top {share} %"]) for share in (5, 10, 20)] == [4, 8, 15]
     assert {name for name in groups if name.startswith("norm")} == {"norm none", "norm instance", "norm batch"}
@@ -148,7 +148,7 @@ def test_tables_hold_every_figure(results, lines, rank_outcome, tmp_path):
     assert silent["without_score"] == "36" and random["seeds"] == "2"
     assert {"precision_at_4", "regret_at_8", "best_rank_at_15"} <= set(first)
     groups = table(tmp_path / "groups.csv")
-    assert len(groups) == 4 * len(results.groups(results.lines[0]))
+    assert len(groups) == 5 * len(results.groups(results.lines[0]))
     undefined = [row for row in groups if row["proxy"] == "nwot" and row["group"] == "activation sigmoid"]
     assert [(row["spearman"], row["undefined"]) for row in undefined] == [("", "all scores are equal")]
     scores = table(tmp_path / "scores.csv")
@@ -156,6 +156,21 @@ def test_tables_hold_every_figure(results, lines, rank_outcome, tmp_path):
     assert scores[0]["norm"] == "none" and float(scores[0]["accuracy"]) == pytest.approx(results.truth[0])
     assert scores[0]["score of random, seed 1"] and not scores[0]["score of snip, seed 0"]
     assert "nan" not in "".join(path.read_text() for path in tmp_path.iterdir())
+
+
+def test_the_noise_of_full_training_is_known_in_every_group(results, lines, rank_outcome, tmp_path):
+    """Full training tells ReLU from sigmoid, but not the best from each other."""
+    zero, one = (np.array(list(rank_outcome.truth.of_seed(seed).values())) for seed in (0, 1))
+    places = results.groups(lines["nwot"])["true top 10 %"]
+    assert results.floors["true top 10 %"].value == pytest.approx(spearmanr(zero[places], one[places]).statistic)
+    assert results.floors["all"] == results.floor and results.floor.value > results.floors["true top 10 %"].value
+    own = [spearmanr(a[best], b[best]).statistic for a, b in ((zero, one), (one, zero)) for best in [np.argsort(-a)[:8]]]
+    assert results.floors["own top 10 %"].value == pytest.approx(np.mean(own))
+    assert results.floor.value < results.ceiling < 1
+    results.save(tmp_path)
+    last = [row for row in table(tmp_path / "groups.csv") if row["proxy"] == "full training, another seed"]
+    assert {row["group"] for row in last} == set(results.groups(lines["nwot"]))
+    assert float(last[0]["spearman"]) == pytest.approx(results.floor.value) and last[0]["kendall_tau_b"] == ""
 
 
 @pytest.mark.parametrize("same", ["scores", "accuracies"])

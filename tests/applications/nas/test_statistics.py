@@ -13,6 +13,7 @@ from scipy.stats import kendalltau, spearmanr, weightedtau
 from limbeck_applications.nas import statistics
 from limbeck_applications.nas.statistics import (
     Estimate,
+    ceiling,
     difference,
     kendall,
     noise_floor,
@@ -140,7 +141,7 @@ def test_an_interval_that_most_resamples_do_not_have_is_left_out():
     scores[:1] = 1
     found = spearman([scores], truth)
     assert found.value is not None and found.low is not None  # two thirds hold the one that differs
-    assert statistics._interval(np.array([0.5, np.nan, np.nan])) == (None, None)
+    assert statistics._interval(np.array([0.5, np.nan, np.nan]), 40) == (None, None)
 
 
 def test_seeds_are_averaged():
@@ -181,11 +182,30 @@ def test_the_noise_floor_is_the_mean_over_pairs_of_seeds():
 
 
 def test_tau_has_no_interval_where_pairs_are_too_many(monkeypatch):
-    monkeypatch.setattr(statistics, "PAIRS", 5)
-    truth = array(*range(6))
+    monkeypatch.setattr(statistics, "PAIRS", 9)
+    truth = array(*range(10))
     for figure in (kendall, weighted):
         found = figure([truth], truth)
         assert (found.value, found.low) == (pytest.approx(1), None)
-        assert figure([truth[:5]], truth[:5]).low is not None
-        assert figure([truth[:5]], truth[:5], interval=False).low is None
+        assert figure([truth[:9]], truth[:9]).low is not None
+        assert figure([truth[:9]], truth[:9], interval=False).low is None
     assert spearman([truth], truth).low == pytest.approx(1)
+
+
+def test_there_is_no_interval_of_fewer_than_eight():
+    chance = np.random.default_rng(3)
+    scores, truth = chance.permutation(8).astype(float), chance.permutation(8).astype(float)
+    for figure in (spearman, kendall, weighted):
+        assert figure([scores], truth).low is not None and figure([scores[:7]], truth[:7]).low is None
+    assert difference([scores], [-scores], truth).low is not None
+    assert difference([scores[:7]], [-scores[:7]], truth[:7]).low is None
+    assert noise_floor([scores[:7], truth[:7]]).low is None
+
+
+def test_the_ceiling_is_what_the_mean_of_seeds_agrees_to_with_what_is_behind_them():
+    assert ceiling(1, 2) == 1 and ceiling(0.5, 1) == pytest.approx(math.sqrt(0.5)) and ceiling(-0.4, 2) is None
+    chance = np.random.default_rng(0)
+    behind, *noise = chance.normal(size=(4, 20000))
+    seeds = [behind + each for each in noise]
+    floor = np.corrcoef(seeds[0], seeds[1])[0, 1]
+    assert ceiling(floor, 3) == pytest.approx(np.corrcoef(behind, sum(seeds))[0, 1], abs=0.01)

@@ -51,11 +51,13 @@ class Within:
         heads: name of each group, and its number of architectures, 0 where that differs from proxy to proxy.
         rows: for each proxy an estimate for each group, the difference to the parameter count or None, and whether the
             proxy has a score for all of the group.
+        floor: what full training from another seed reaches in each group.
     """
 
     title: str
     heads: list[tuple[str, int]]
     rows: list[tuple[str, list[tuple[Estimate, Estimate | None, bool]]]]
+    floor: list[Estimate]
 
 
 def rank_values(results: Results) -> dict[str, Any]:
@@ -170,7 +172,7 @@ def _kind(results: Results, title: str, prefix: str) -> Within:
             above = line.within(places, other) if other else None
             cells.append((line.within(places), above, bool(line.known[places].all())))
         rows.append((line.proxy, cells))
-    return Within(title, heads, rows)
+    return Within(title, heads, rows, [results.floors[name] for name in names])
 
 
 def _fronts(results: Results) -> list[tuple[str, Markup]]:
