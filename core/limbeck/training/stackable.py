@@ -68,7 +68,6 @@ def hindrance(members: Sequence[Training]) -> str:
         "networks that drop values at random draw their masks one after another": network.drops,
         "sharpness is for one network at a time": lead.sharpness is not None,
         "a teacher is for one network at a time": lead.teacher is not None,
-        "their teacher looks at one network's images at a time": lead.teacher is not None,
         "chunk cuts the batches": lead.chunk is not None and lead.chunk < lead.batch_size,
         "their learning rates or weight decays differ": any(each != lead for each in settings),
         "their data differ in length": len({len(each.data) for each in tasks}) > 1,
