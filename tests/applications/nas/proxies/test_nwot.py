@@ -42,7 +42,17 @@ def test_images_that_switch_alike_are_the_worst(own, proxy, given, tmp_path):
     assert found[0].value == -math.inf
 
 
+def test_a_relu_that_is_called_is_said_not_to_be_seen(own, proxy, given, tmp_path):
+    class Called(nn.Module):
+        def forward(self, values):
+            return values.relu()
+
+    with pytest.raises(UsageError, match=r"has no ReLU module.* or is called as a function, which is not seen"):
+        net = own(nn.Flatten(), nn.Linear(64, 9), Called(), nn.Linear(9, 3))
+        proxy("nwot").score([net], given(proxy("nwot"), tmp_path))
+
+
 def test_a_network_without_relu_is_refused_with_the_reason(candidate, proxy, given, tmp_path):
     nwot = proxy("nwot")
-    with pytest.raises(UsageError, match=r"'d1-w16-nonorm-sigmoid-avg' has none.*sigmoid.*another proxy"):
+    with pytest.raises(UsageError, match=r"'d1-w16-nonorm-sigmoid-avg' has no ReLU module.*sigmoid.*another proxy"):
         nwot.score([candidate("d1-w16-nonorm-sigmoid-avg")], given(nwot, tmp_path))
