@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
+from limbeck.component import Component
 from limbeck.errors import UsageError
 from limbeck.execution.executors import Executor, Job, Result, TensorDigests
 from limbeck.files import content_key
@@ -49,6 +50,11 @@ OnScored = Callable[[int, Scored], None]
 """Told of the place of what was asked, and its score."""
 
 
+def resolved(kind: str, name: str, component: Component) -> tuple[str, dict[str, Any]]:
+    """Return what a key holds of a component: whose it is, and all its options, given or not, as JSON values."""
+    return registry().entry(kind, name).qualified, component.options.model_dump(mode="json")
+
+
 class Scorer:
     """Scores architectures by one proxy from one seed.
 
@@ -80,10 +86,10 @@ class Scorer:
         self.proxy: Proxy = registry().create("nas_proxies", dict(proxy))
         self.proxy_spec, self.weights = dict(proxy), weights
         self.problem: Problem = images.problem.with_seed(seed)
-        qualified = registry().entry("nas_proxies", proxy["name"]).qualified
-        options = self.proxy.options.model_dump(mode="json")
+        qualified, options = resolved("nas_proxies", proxy["name"], self.proxy)
         self.key = content_key([qualified, options, self.problem.identity()])
         self.place = folder / PREPARED_IN / content_key([qualified, self.proxy.prepared_by(), self.problem.identity()])
+        self._space_key = resolved("nas_spaces", images.space_spec["name"], images.space)
         self._digests = TensorDigests()
         self._prepared: Prepared | None = None
         self.held = ""
@@ -99,7 +105,7 @@ class Scorer:
         if self._prepared is None:
             self._prepared = self.proxy.prepare(self.problem, self.place)
             held = {name: self._digests(value) for name, value in self._prepared.tensors.items()}
-            self.held = content_key([self.key, held, self._prepared.values, self.images.space_spec])
+            self.held = content_key([self.key, held, self._prepared.values, self._space_key])
         return self._prepared
 
     @property

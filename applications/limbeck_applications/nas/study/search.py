@@ -148,12 +148,15 @@ class _Searches:
         self._put(place, finished=True, seconds=sum(each.seconds for each in found) + lab.own_seconds)
 
     def _retrain(self, place: int) -> None:
-        """Train the best architectures of a search on all the images; it is done once for each, whoever finds it.
+        """Train the best architectures of a search on all the images, none where all scores are equal.
+
+        It is done once for each, whoever finds it.
 
         One whose training comes to nothing is told of, and tried again in the next start.
         """
         own, settings = self.outcome.searches[place], self.outcome.settings
-        scored = sorted((each for each in own.found if each.value is not None), key=lambda each: -(each.value or 0.0))
+        scored = [each for each in own.found if each.value is not None and not own.is_flat]
+        scored.sort(key=lambda each: -(each.value or 0.0))
         best = list({each.architecture.name: each.architecture for each in scored}.values())[: settings.retrain]
         jobs = training_jobs(
             self.images, [(each, own.seed) for each in best], settings.training.model_dump(mode="json")

@@ -323,3 +323,14 @@ def test_what_fails_costs_what_it_took(scorer, monkeypatch):
     found = one.score(asked_of(one))
     assert [bool(each.failed) for each in found] == [True, False, False, False, True]
     assert [each.seconds for each in found] == [6, 8, 8, 8, 6]
+
+
+def test_a_space_of_the_same_name_in_another_package_has_keys_of_its_own(scorer, monkeypatch):
+    asked = Asked(scorer().images.space.find("4-4_batch"))
+    own, entry = scorer().key_of(asked), registry().entry
+
+    def others(kind, name):
+        return replace(entry(kind, name), **({"distribution": "other"} if kind == "nas_spaces" else {}))
+
+    monkeypatch.setattr(registry(), "entry", others)
+    assert scorer().key_of(asked) != own
