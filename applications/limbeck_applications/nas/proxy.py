@@ -110,6 +110,16 @@ class Proxy(Component, ABC):
         values: dict[str, Any] = self.options.model_dump(mode="json")
         return values
 
+    def check(self, problem: Problem) -> None:
+        """Refuse what cannot be had for these images, before anything is computed; nothing by default.
+
+        Args:
+            problem: the images.
+
+        Raises:
+            UsageError: says what it must be.
+        """
+
     def prepare(self, problem: Problem, folder: Path) -> Prepared:
         """Make what all architectures share; nothing by default.
 

@@ -32,6 +32,7 @@ from limbeck.evaluation.measure import make_measurement, material_of
 from limbeck.evaluation.recipe import Recipe
 from limbeck.evaluation.trials import Material
 from limbeck.files import content_key, read_json, write_json
+from limbeck.networks import build_network
 from limbeck.synthetic import SyntheticSet
 from limbeck.synthetic.sets import Storage
 from limbeck_applications.nas.problem import Problem
@@ -104,6 +105,17 @@ class FewImages(TrainedProxy):
         if limits and found.matcher is None:
             raise UsageError(f"'{self.method}' picks real images in one go: leave {' and '.join(limits)} out.")
         return found
+
+    def check(self, problem: Problem) -> None:
+        """Refuse an unknown method or network, and settings that the method does not take.
+
+        Args:
+            problem: the images.
+
+        Raises:
+            UsageError: says which there are.
+        """
+        build_network(self.config(problem).network, problem.spec, problem.device)
 
     def prepare(self, problem: Problem, folder: Path) -> Prepared:
         """Make the images, or find them in ``folder``, or go on with what was begun there.

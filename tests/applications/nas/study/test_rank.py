@@ -248,6 +248,8 @@ REFUSED = [
     ({"proxies": ["parameters", "parameters"]}, "parameters was asked for twice: give each --proxy once"),
     ({"proxies": ["random", {"name": "random", "ipc": 20}]}, "random was asked for twice"),
     ({"proxies": [{"name": "random", "ipq": 2}]}, "ipc"),
+    ({"proxies": [{"name": "distilled", "method": "dmm"}]}, "unknown method 'dmm'"),
+    ({"proxies": [{"name": "random", "network": "convnett"}]}, "convnet"),
     ({"space": "convnet73"}, "convnet72"),
     ({"data": "digitz"}, "digits"),
     ({"network": "convnett"}, "convnet"),
