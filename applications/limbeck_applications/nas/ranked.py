@@ -102,6 +102,18 @@ class Line:
         return next((own.failed for each in self.rankings for own in each.scores.values() if own.failed), "")
 
     @property
+    def tied(self) -> int:
+        """How many architectures have the greatest mean rank: all of them where all scores are equal."""
+        return int((self.order == self.order.max()).sum())
+
+    @property
+    def ties(self) -> str:
+        """What is to be said of that; nothing where one architecture is the best."""
+        if 1 < self.tied == len(self.order):
+            return "all scores are equal: the proxy tells nothing apart"
+        return f"{self.tied} architectures tie for the best score" if self.tied > 1 else ""
+
+    @property
     def making(self) -> float:
         """Mean seconds before the first architecture, such as distilling."""
         return statistics.fmean(0.0 if each.made is None else each.made.seconds for each in self.rankings)

@@ -140,6 +140,8 @@ class StudyScreen(Follower, Audience):
             self.console.print()
             for text in legend:
                 self.console.print(text)
+        for text in _ties(outcome):
+            self.console.print(text)
         for text in missing:
             self.console.print(f"missing: {text}")
         self.console.print(f"done in {duration(seconds)}; open {self.folder}/report.html to see everything")
@@ -248,6 +250,16 @@ def _title(settings: ProblemSettings) -> str:
     assert isinstance(settings, SearchSettings)
     names = _listed([each.name for each in settings.searchers], "searchers")
     return f"{where}: searched by {names}, {plural(settings.evaluations, 'evaluation')} each, {settings.proxy.name}"
+
+
+def _ties(outcome: Outcome) -> list[str]:
+    """Return what is to be said of equal scores: of each search, or of each proxy's ranking."""
+    if isinstance(outcome, RankOutcome):
+        lines = Results.of(outcome).lines
+        some = [f"{line.proxy} {line.tied}" for line in lines if 1 < line.tied < len(line.names)]
+        said = [f"architectures that tie for the best score: {', '.join(some)}"] if some else []
+        return said + [f"{line.proxy}: {line.ties}" for line in lines if 1 < line.tied == len(line.names)]
+    return [f"{each.searcher}, seed {each.seed}: {each.ties}" for each in outcome.searches if each.ties]
 
 
 def _lost(results: Sequence[Scored | Found]) -> str:

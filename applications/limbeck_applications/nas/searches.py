@@ -50,15 +50,15 @@ class Line:
         searches: those with a trial, at least one.
         planned: seeds it will have.
         truth: accuracy of full training by architecture; empty without a table.
-        volumes: hypervolume of each search in score, parameters and FLOPs, as a share of the box that holds the
-            trials of all searches.
+        volumes: hypervolume of each search in score, parameters and FLOPs, as a share of one box for all, see
+            ``pareto.shares``; None where all their scores are equal.
     """
 
     searcher: str
     searches: tuple[Searched, ...]
     planned: int
     truth: dict[str, float]
-    volumes: tuple[float, ...]
+    volumes: tuple[float | None, ...]
 
     @cached_property
     def curves(self) -> list[list[float]]:
@@ -121,7 +121,9 @@ class SearchResults:
     def of(cls, outcome: SearchOutcome) -> SearchResults:
         """Gather the trials of an outcome."""
         begun = [each for each in outcome.searches if each.found]
-        volumes = shares([[_point(one) for one in sound(each)] for each in begun])
+        volumes: list[float | None] = list(shares([[_point(one) for one in sound(each)] for each in begun]))
+        if Searched("", 0, [one for each in begun for one in each.found]).is_flat:
+            volumes = [None] * len(begun)
         truth = {} if outcome.truth is None else outcome.truth.mean()
         lines = []
         for title in dict.fromkeys(each.searcher for each in outcome.searches):
@@ -134,8 +136,9 @@ class SearchResults:
 
     @property
     def best(self) -> Line | None:
-        """The line of the greatest mean best score."""
-        return max(self.lines, key=lambda line: line.best.mean if line.best else -math.inf, default=None)
+        """The line of the greatest mean best score; None where no search has a best."""
+        known = [(line.best.mean, line) for line in self.lines if line.best]
+        return max(known, key=lambda each: each[0])[1] if known else None
 
     @cached_property
     def every(self) -> list[Found]:
@@ -215,5 +218,5 @@ def _record(line: Line) -> dict[str, Any]:
         "evaluations": line.evaluations,
         "seconds": line.seconds,
         **{name: None if own is None else own.mean for name, own in spreads},
-        **{f"{name}_std": None if own is None else own.std for name, own in spreads},
+        **{f"{name}_std": None if own is None or own.number < 2 else own.std for name, own in spreads},
     }

@@ -85,6 +85,18 @@ def test_the_columns_of_a_ranking(rank_outcome):
     assert columns["rho of scored"][1].startswith("0.99") and not any(columns["rho of scored"][::2])
 
 
+def test_ties_are_said_below_the_tables(rank_outcome, search_outcome, tmp_path, console):
+    with StudyScreen(tmp_path, console=console) as screen:
+        screen.done(rank_outcome, 1)
+        first = search_outcome.searches[0]
+        found = [replace(one, value=0.5) for one in first.found]
+        screen.done(replace(search_outcome, searches=[replace(first, found=found)]), 1)
+    lines = said(console).splitlines()
+    assert "architectures that tie for the best score: parameters 12" in lines
+    assert "random: all scores are equal: the proxy tells nothing apart" in lines
+    assert "random, seed 0: all scores are equal: the proxy tells nothing apart" in lines
+
+
 def test_undefined_is_a_word(rank_outcome):
     first = rank_outcome.rankings[0]
     scores = {name: replace(own, value=1.0) for name, own in first.scores.items()}

@@ -54,6 +54,34 @@ def test_accuracies_come_from_the_table_where_there_is_one(search_outcome, archi
     assert random.accuracy.mean == pytest.approx((0.70 + 0.03) / 2) and eeea.accuracy.mean == 0.0
 
 
+def equal(search_outcome, *values):
+    """The first search, its scores replaced, and no other."""
+    first = search_outcome.searches[0]
+    found = [replace(one, value=value) for one, value in zip(first.found, values, strict=True)]
+    return replace(search_outcome, searches=[replace(first, found=found)])
+
+
+def test_of_equal_scores_there_is_no_best_and_no_volume(search_outcome):
+    outcome = equal(search_outcome, 0.5, 0.5, 0.5)
+    (own,), results = outcome.searches, SearchResults.of(outcome)
+    assert own.is_flat and own.best is None and own.ties == "all scores are equal: the proxy tells nothing apart"
+    assert results.best is None and results.lines[0].best is None and results.lines[0].volume is None
+    one = replace(own, found=own.found[:1])
+    assert not one.is_flat and one.best is own.found[0] and one.ties == ""
+
+
+def test_a_tie_for_the_best_is_said(search_outcome):
+    (own,) = equal(search_outcome, 0.5, 0.25, 0.5).searches
+    assert own.best is own.found[0] and own.tied == 2 and own.ties.startswith("2 architectures tie")
+
+
+def test_one_search_has_no_deviation_in_the_table(search_outcome, tmp_path):
+    SearchResults.of(search_outcome).save(tmp_path)
+    several, one = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
+    assert float(several["best_score_std"]) == 0.125
+    assert all(value == "" for name, value in one.items() if name.endswith("_std"))
+
+
 def test_the_volume_is_largest_for_what_finds_most(results):
     assert all(0 <= volume <= 1 for line in results.lines for volume in line.volumes)
     assert results.lines[1].volume.mean > results.lines[0].volumes[1]

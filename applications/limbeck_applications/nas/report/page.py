@@ -115,7 +115,9 @@ def _best_ranked(results: Results) -> list[tuple[Architecture, str]]:
     best = results.best
     chosen = [] if best is None else results.chosen(best, DRAWN)
     found = [
-        (each, f"{_nth(k)} by {best.proxy}{_reaches(results, each)}") for k, each in enumerate(chosen) if best is not None
+        (each, f"{_nth(k)} by {best.proxy}{_reaches(results, each)}")
+        for k, each in enumerate(chosen)
+        if best is not None
     ]
     if results.truth is not None:
         first = results.outcome.architectures[int(results.truth.argmax())]
@@ -132,12 +134,20 @@ def _reaches(results: Results, architecture: Architecture) -> str:
 
 
 def _best_found(results: SearchResults) -> list[tuple[Architecture, str]]:
-    """Choose the best score of all searches, one architecture once."""
+    """Choose the best score of all searches, one architecture once; none where no search has a best."""
+    if results.best is None:
+        return []
+    first = max(one.value or 0.0 for one in results.every)
+    tied = sum(one.value == first for one in results.every)
     ranked = sorted(results.every, key=lambda one: -(one.value or 0.0))[:DRAWN]
     again = {each.architecture: each.test for search in results.outcome.searches for each in search.retrained}
     tested = {name: f", {100 * test:.2f} % when trained on all the images" for name, test in again.items()}
     return [
-        (one.architecture, f"{_nth(k)} by score, {one.value:.4g}{tested.get(one.architecture.name, '')}")
+        (
+            one.architecture,
+            (f"one of {tied} that tie for the best" if 1 < tied and one.value == first else f"{_nth(k)} by")
+            + f" score, {one.value:.4g}{tested.get(one.architecture.name, '')}",
+        )
         for k, one in enumerate(ranked)
     ]
 

@@ -136,9 +136,30 @@ class Searched:
 
     @property
     def best(self) -> Found | None:
-        """The trial with the greatest score, the first of equals; None where there is none."""
+        """The trial with the greatest score, the first of equals; None where there is none, or all scores are equal."""
         scored = [each for each in self.found if each.value is not None]
-        return max(scored, key=lambda each: (each.value or 0.0, -each.number)) if scored else None
+        if not scored or self.is_flat:
+            return None
+        return max(scored, key=lambda each: (each.value or 0.0, -each.number))
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether all scores are equal, of two architectures or more: then none of them is the best."""
+        scored = [each for each in self.found if each.value is not None]
+        return len({each.architecture.name for each in scored}) > 1 and len({each.value for each in scored}) == 1
+
+    @property
+    def tied(self) -> int:
+        """How many architectures have the greatest score; 0 where there is no best."""
+        best = self.best
+        return len({each.architecture.name for each in self.found if best and each.value == best.value})
+
+    @property
+    def ties(self) -> str:
+        """What is to be said of equal scores; nothing where one architecture is the best."""
+        if self.is_flat:
+            return "all scores are equal: the proxy tells nothing apart"
+        return f"{self.tied} architectures tie for the best score, the first of them is shown" if self.tied > 1 else ""
 
     @property
     def reached(self) -> float | None:
