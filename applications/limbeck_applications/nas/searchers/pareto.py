@@ -22,6 +22,9 @@ Objective = Literal["score", "parameters", "flops"]
 
 OBJECTIVES: tuple[Objective, ...] = ("score", "parameters", "flops")
 
+BEYOND = 1.1
+"""Where the reference of a hypervolume lies, of the range of all points that are compared."""
+
 Point = tuple[float, ...]
 """One number an objective, all to be small."""
 
@@ -145,9 +148,11 @@ def hypervolume(points: Sequence[Point], reference: Point) -> float:
 
 
 def shares(searches: Sequence[Sequence[Point]]) -> list[float]:
-    """Return the hypervolume of several sets of points, as shares in [0, 1] of the box that holds all of them.
+    """Return the hypervolume of several sets of points, as shares in [0, 1] of one box for all of them.
 
-    An objective in which all points are equal does not count.
+    The box reaches from the best of all points in each objective to ``BEYOND`` of the range past it: a reference at the
+    worst of all points would give nothing to the ends of a front, such as the cheapest architecture where it scores
+    worst. An objective in which all points are equal does not count.
 
     Args:
         searches: the points of each, such as those of searches that are to be compared.
@@ -163,7 +168,8 @@ def shares(searches: Sequence[Sequence[Point]]) -> list[float]:
     def scaled(own: Point) -> Point:
         return tuple((own[axis] - least[axis]) / (most[axis] - least[axis]) for axis in axes)
 
-    return [hypervolume([scaled(own) for own in points], (1.0,) * len(axes)) for points in searches]
+    reference = (BEYOND,) * len(axes)
+    return [hypervolume([scaled(own) for own in points], reference) / math.prod(reference) for points in searches]
 
 
 def _last(own: Point) -> float:

@@ -126,7 +126,11 @@ def test_layers_are_fronts_peeled_off_one_after_the_other(points):
 
 
 def test_shares_compare_searches_in_the_box_of_all_their_points():
-    assert shares([[(0.0, 4.0), (2.0, 0.0)], [(1.0, 2.0)], []]) == [0.0, 0.25, 0.0]
-    assert shares([[(0.0, 7.0), (4.0, 7.0)], [(1.0, 7.0)]]) == [1.0, 0.75]
+    box = 1.1 * 1.1  # beyond the worst in both, so that the ends of a front count
+    first, second, none = shares([[(0.0, 4.0), (2.0, 0.0)], [(1.0, 2.0)], []])
+    assert (first, second, none) == (pytest.approx((0.11 + 0.1) * 1 / box), pytest.approx(0.6 * 0.6 / box), 0.0)
+    assert shares([[(0.0, 7.0), (4.0, 7.0)], [(1.0, 7.0)]]) == [1.0, pytest.approx(0.85 / 1.1)]
     assert shares([[(3.0,)], []]) == [1.0, 0.0]
+    ends = shares([[(-1.0, 10.0)], [(-0.5, 5.0)]])
+    assert ends == [pytest.approx(0.1 * 1.1 / box)] * 2
     assert shares([[], []]) == [0.0, 0.0]
