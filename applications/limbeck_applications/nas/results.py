@@ -83,6 +83,19 @@ class Results:
         return [line for _, line in sorted(defined, key=lambda each: -each[0])]
 
     @cached_property
+    def lead(self) -> tuple[Line, Estimate] | None:
+        """The second best line, and how far the best lies above it; None where there are no two."""
+        if len(self.ordered) < 2:
+            return None
+        return self.ordered[1], self.ordered[0].over(self.ordered[1])
+
+    @property
+    def alike(self) -> list[Line]:
+        """The lines that the best is not told apart from: the interval of the difference holds zero, or there is none."""
+        apart = [(line, self.ordered[0].over(line).low) for line in self.ordered[1:]]
+        return [line for line, low in apart if low is None or low <= 0]
+
+    @cached_property
     def trained(self) -> list[Array]:
         """Accuracies of each seed of the table that has all architectures, shape [n] each."""
         table, names = self.outcome.truth, [each.name for each in self.outcome.architectures]

@@ -15,7 +15,7 @@ from limbeck_applications.nas.results import Results
 from limbeck_applications.nas.searches import SearchResults
 from limbeck_applications.nas.searches import Spread as SearchSpread
 from limbeck_applications.nas.statistics import Estimate
-from limbeck_applications.nas.study.asked import ProblemSettings, RankSettings, SearchSettings, TruthSettings
+from limbeck_applications.nas.study.asked import TruthSettings
 from limbeck_applications.nas.study.audience import Audience
 from limbeck_applications.nas.study.kept import Outcome
 from limbeck_applications.nas.study.rows import Found, Made, RankOutcome, Scored
@@ -66,7 +66,7 @@ class StudyScreen(Follower, Audience):
     def planned(self, outcome: Outcome) -> None:
         """Say what is about to happen, and where it goes."""
         settings = outcome.settings
-        self.console.print(_title(settings))
+        self.console.print(_title(outcome))
         self.console.print(f"everything goes into {self.folder}")
         if outcome.truth is not None:
             seeds = plural(len(outcome.truth.seeds), "seed")
@@ -194,9 +194,17 @@ def _rank_table(outcome: RankOutcome) -> tuple[Shown, list[str]]:
     legend = (*(RANK_LEGEND if results.truth is not None else ()), TIMES)
     if floor is not None and floor.value is not None:
         legend = (*legend, f"full training from another seed: rho {_interval(floor)}")
+    if results.lead is not None:
+        legend = (*legend, _verdict(results, *results.lead))
     if any(line.undefined for line in results.lines):
         legend = (*legend, *(SILENT if results.truth is not None else SILENT[:1]))
     return (rank_columns(results), RANK_SPARED, legend), missing
+
+
+def _verdict(results: Results, second: Line, lead: Estimate) -> str:
+    """Return whether the best is told from the second."""
+    said = "is not told apart from" if second in results.alike else "ranks best, above"
+    return f"{results.ordered[0].proxy} {said} {second.proxy}: {_above(lead)}"
 
 
 def rank_columns(results: Results) -> dict[str, list[str]]:
@@ -243,13 +251,14 @@ def search_columns(results: SearchResults) -> dict[str, list[str]]:
     }
 
 
-def _title(settings: ProblemSettings) -> str:
+def _title(outcome: Outcome) -> str:
+    settings = outcome.settings
     where = f"{settings.space.name} on {settings.data}"
-    if isinstance(settings, RankSettings):
-        return f"{where}: ranked by {_listed([each.name for each in settings.proxies], 'proxies')}"
-    assert isinstance(settings, SearchSettings)
-    names = _listed([each.name for each in settings.searchers], "searchers")
-    return f"{where}: searched by {names}, {plural(settings.evaluations, 'evaluation')} each, {settings.proxy.name}"
+    if isinstance(outcome, RankOutcome):
+        return f"{where}: ranked by {_listed([each.proxy for each in outcome.rankings], 'proxies')}"
+    names = _listed([each.searcher for each in outcome.searches], "searchers")
+    each = plural(outcome.settings.evaluations, "evaluation")
+    return f"{where}: searched by {names}, {each} each, by scores of {outcome.proxy}"
 
 
 def _ties(outcome: Outcome) -> list[str]:
@@ -267,7 +276,8 @@ def _lost(results: Sequence[Scored | Found]) -> str:
     return f"{number} of {plural(len(results), 'architecture')}" if number else ""
 
 
-def _listed(names: Sequence[str], what: str) -> str:
+def _listed(titles: Sequence[str], what: str) -> str:
+    names = list(dict.fromkeys(titles))  # one for each seed
     return ", ".join(names) if len(names) <= 6 else f"{len(names)} {what}"
 
 

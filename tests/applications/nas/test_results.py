@@ -88,6 +88,23 @@ def test_a_proxy_is_not_rewarded_for_what_it_has_no_score_for(rank_outcome, arch
     assert float(row["above_parameters_of_scored"]) == pytest.approx(results.above(line).value)
 
 
+def test_the_best_is_only_called_so_with_the_interval_of_its_lead(rank_outcome, lines):
+    """The one proxy is the other with two architectures changed: the greater rho is not told from the smaller."""
+    perfect, *_, weak = [each for each in rank_outcome.rankings if each.proxy in ("distilled [dm]", "parameters")]
+    names = list(perfect.scores)
+    changed = dict(perfect.scores)
+    changed[names[4]], changed[names[7]] = changed[names[7]], changed[names[4]]
+    near = replace(perfect, proxy="random", scores=changed)
+    results = Results.of(replace(rank_outcome, rankings=[near, perfect, weak]))
+    second, lead = results.lead
+    assert lead.value == pytest.approx(results.ordered[0].spearman.value - second.spearman.value)
+    assert {results.best.proxy, second.proxy} == {"random", "distilled [dm]"}
+    assert lead.value >= 0 >= lead.low and results.alike == [second]
+    apart = Results.of(replace(rank_outcome, rankings=[perfect, weak]))
+    assert apart.lead[0].proxy == "parameters" and apart.lead[1].low > 0 and apart.alike == []
+    assert Results.of(replace(rank_outcome, rankings=[perfect])).lead is None
+
+
 def test_groups_are_the_best_and_the_traits(results, lines, architectures):
     groups = results.groups(lines["distilled [dm]"])
     assert [name for name in groups if "top" in name] == [

@@ -37,7 +37,7 @@ def test_a_ranking_is_announced_and_ends_with_its_table(rank_outcome, tmp_path, 
     text = said(console)
     assert status == 1
     for line in (
-        "convnet72 on digits: ranked by distilled, nwot, parameters, random, snip",
+        "convnet72 on digits: ranked by distilled [dm], nwot, parameters, random, snip",
         f"everything goes into {tmp_path}",
         "full training: truth.csv, 2 seeds",
         "distilled [dm], seed 0: prepared (100 images) in 28 s",
@@ -116,7 +116,7 @@ def test_searches_are_followed_and_end_with_their_table(search_outcome, tmp_path
         assert screen.done(search_outcome, 5) == 1
     text = said(console)
     for line in (
-        "convnet72 on digits: searched by random, eeea, 3 evaluations each, distilled",
+        "convnet72 on digits: searched by random, eeea [population=4], 3 evaluations each, by scores of distilled [dm]",
         "random, seed 0: 3 of 3 evaluations",
         "learning sizes: 3 of 3",
         "random, seed 0: d1-w16 reaches 91.50 % on test images",

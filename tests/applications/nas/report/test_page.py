@@ -49,7 +49,8 @@ def test_a_ranking_shows_a_row_and_a_panel_for_each_proxy(ranked):
 def test_a_ranking_says_what_is_best_what_is_missing_and_how_noisy_full_training_is(ranked):
     said = words(ranked)
     assert "distilled [dm] ranks best: Spearman 0.9" in said and "in 1 min 40 s" in said
-    assert "above the parameter count" in said and "agrees with that from another to 0.99" in said
+    assert "above the parameter count" in said and "above the second, parameters." in said
+    assert "Not told apart" not in said and "agrees with that from another to 0.99" in said
     assert "held against the mean of 2 seeds, so even one without any error would reach about 0.99" in said
     assert said.count("full training, another seed") == said.count("Proxy") - 2 and "too few" in said
     assert "snip, seed 0 is missing: a batch of one image: give batch=2 or more." in said
@@ -57,6 +58,12 @@ def test_a_ranking_says_what_is_best_what_is_missing_and_how_noisy_full_training
     assert re.search(r"nwot 0\.\d+\* \[.*?\] 0\.99\d \[0\.9\d, 1\.00\] of the 36 scored", said)
     assert "Among the 36 that it scores its ρ is 0.99" in said
     assert "limbeck nas rank --out <x>" in said and "limbeck nas truth --space convnet72" in said
+
+
+def test_a_best_that_is_not_told_from_the_second_is_said_to_be(rank_outcome):
+    first = rank_outcome.rankings[0]
+    said = words(page(replace(rank_outcome, rankings=[first, replace(first, proxy="twin")])))
+    assert "Not told apart from twin : +0.000 [+0.00, +0.00] above the second, twin." in said
 
 
 def test_a_ranking_colours_by_norm_and_lists_groups(ranked):
