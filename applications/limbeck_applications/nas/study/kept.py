@@ -14,7 +14,7 @@ from limbeck.files import read_json, signed, write_json
 from limbeck.options import parse
 from limbeck.plugins import registry
 from limbeck_applications.nas.cost import Cost
-from limbeck_applications.nas.space import Architecture
+from limbeck_applications.nas.space import Architecture, SearchSpace
 from limbeck_applications.nas.study.asked import ProblemSettings, RankSettings, SearchSettings
 from limbeck_applications.nas.study.rows import Found, Made, Ranking, RankOutcome, Scored, Searched, SearchOutcome
 from limbeck_applications.nas.truth import Measured, Truth
@@ -124,6 +124,22 @@ def load_settings(folder: Path) -> ProblemSettings:
     if values.get("kind") not in SETTINGS:
         raise _altered(folder, ValueError(f"kind '{values.get('kind')}'"))
     return parse(SETTINGS[values["kind"]], values.get("settings", {}), f"{folder / NAME} settings")
+
+
+def check_names(settings: ProblemSettings) -> SearchSpace:
+    """Refuse names that nobody offers, and options they do not take, before anything is loaded.
+
+    Returns:
+        The space.
+
+    Raises:
+        UsageError: names what is wrong, and says what there is.
+    """
+    space: SearchSpace = registry().create("nas_spaces", settings.space.model_dump(mode="json"))
+    registry().entry("datasets", settings.data)
+    registry().entry("networks", settings.network)
+    registry().create("executors", settings.executor.model_dump())
+    return space
 
 
 def check_folder(folder: Path, settings: ProblemSettings) -> None:

@@ -18,7 +18,7 @@ from limbeck_applications.nas.space import Architecture, SearchSpace
 from limbeck_applications.nas.study.asked import ProblemSettings, RankSettings
 from limbeck_applications.nas.study.audience import Audience, tell_broken
 from limbeck_applications.nas.study.images import images_of
-from limbeck_applications.nas.study.kept import check_folder, check_titles, save_outcome, title_of
+from limbeck_applications.nas.study.kept import check_folder, check_names, check_titles, save_outcome, title_of
 from limbeck_applications.nas.study.rows import Ranking, RankOutcome, Scored
 from limbeck_applications.nas.tops import check_top
 from limbeck_applications.nas.truth import Truth, covering, shipped
@@ -55,11 +55,14 @@ def rank(
         UsageError: an unknown name, a proxy that cannot be had, an architecture that does not fit the images.
         DataError: images that are not there or too few, a table of truth without these architectures.
     """
-    check_folder(folder, settings)
+    space = check_names(settings)
+    if settings.truth:
+        space.truth(Path(settings.truth))
     if not settings.proxies:
         raise UsageError("no proxy was asked for: name one or more with --proxy; 'limbeck list nas_proxies' shows all.")
     titles = [title_of("nas_proxies", spec) for spec in settings.proxies]
     check_titles(titles, "--proxy")
+    check_folder(folder, settings)
     told = audience or Audience()
     images = images_of(settings, data_root=data_root, download=download, cache=cache or folder / "cache")
     for spec in settings.proxies:

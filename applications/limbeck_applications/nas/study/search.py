@@ -21,7 +21,7 @@ from limbeck_applications.nas.searcher import Searcher, Trial
 from limbeck_applications.nas.study.asked import SearchSettings
 from limbeck_applications.nas.study.audience import Audience, tell_broken
 from limbeck_applications.nas.study.images import Images, images_of
-from limbeck_applications.nas.study.kept import check_folder, check_titles, save_outcome, title_of
+from limbeck_applications.nas.study.kept import check_folder, check_names, check_titles, save_outcome, title_of
 from limbeck_applications.nas.study.rank import PAGE_SECONDS
 from limbeck_applications.nas.study.rows import Found, Searched, SearchOutcome
 from limbeck_applications.nas.study.truth import JOBS, run_trainings, training_jobs
@@ -56,9 +56,11 @@ def search(
         UsageError: an unknown name, a space or proxy that a searcher cannot work with.
         DataError: images that are not there or too few.
     """
-    check_folder(folder, settings)
+    check_names(settings)
     titles = [title_of("nas_searchers", spec) for spec in settings.searchers]
     check_titles(titles, "--searcher")
+    proxy_title = title_of("nas_proxies", settings.proxy)
+    check_folder(folder, settings)
     told = audience or Audience()
     images = images_of(settings, data_root=data_root, download=download, cache=cache or folder / "cache")
     registry().create("nas_proxies", settings.proxy.model_dump(mode="json")).check(images.problem)
@@ -77,7 +79,7 @@ def search(
         scorer = Scorer(images, proxy, folder, Scores(folder), executor, weights=weights)
         outcome = SearchOutcome(
             settings,
-            title_of("nas_proxies", settings.proxy),
+            proxy_title,
             None,
             [Searched(title, seed, []) for title, _, seed in searchers],
             None if path is None else images.space.truth(path),

@@ -17,6 +17,7 @@ from limbeck_applications.nas.candidates.job import HERE, tensors_of
 from limbeck_applications.nas.space import Architecture
 from limbeck_applications.nas.study.asked import TruthSettings
 from limbeck_applications.nas.study.images import Images, images_of
+from limbeck_applications.nas.study.kept import check_names
 from limbeck_applications.nas.truth import Measured, Truth, write_truth
 
 TABLE, JOBS = "truth.csv", "trained"
@@ -49,6 +50,7 @@ def make_truth(
             the table has the others.
         DataError: the images are not there, or too few.
     """
+    check_names(settings)
     images = images_of(settings, data_root=data_root, download=download)
     chosen = images.architectures(settings.sample)
     if images.device.type == "cpu":

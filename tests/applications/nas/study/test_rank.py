@@ -16,8 +16,9 @@ from limbeck_applications.nas.proxies.distilled import RandomSubset
 from limbeck_applications.nas.report.page import publish
 from limbeck_applications.nas.study import rank as module
 from limbeck_applications.nas.study.audience import Audience
-from limbeck_applications.nas.study.kept import load_outcome
+from limbeck_applications.nas.study.kept import load_outcome, save_outcome
 from limbeck_applications.nas.study.rank import rank
+from limbeck_applications.nas.study.rows import RankOutcome
 from limbeck_applications.nas.truth import Measured, Truth, write_truth
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -271,6 +272,26 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(settings, tmp
         rank(settings("rank", **changes), tmp_path / "study")
     assert said in str(refused.value) and "\n" not in str(refused.value)
     assert not (tmp_path / "study").exists() and computed == []
+
+
+NAMES = [
+    ({"proxies": ["randum"]}, "random"),
+    ({"space": "convnet73"}, "unknown nas space 'convnet73'"),
+    ({"data": "digitz"}, "digits"),
+    ({"network": "convnett"}, "convnet"),
+    ({"truth": "absent.csv"}, "the truth table absent.csv cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("changes", "said"), NAMES, ids=[said for _, said in NAMES])
+def test_names_are_checked_before_folders_and_images(settings, tmp_path, monkeypatch, changes, said):
+    folder = tmp_path / "other"
+    folder.mkdir()
+    save_outcome(folder, RankOutcome(settings("rank", data="mnist", space="chains"), [], {}, []))
+    monkeypatch.setattr(module, "images_of", lambda *asked, **given: pytest.fail("images were loaded"))
+    with pytest.raises(LimbeckError) as refused:
+        rank(settings("rank", **changes), folder)
+    assert said in str(refused.value) and "Choose another folder" not in str(refused.value)
 
 
 def test_scores_say_what_they_are_of(whole):
