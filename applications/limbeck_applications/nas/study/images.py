@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from limbeck.networks import build_network
 from limbeck.plugins import registry
 from limbeck.seeding import generator
 from limbeck_applications.nas.problem import Problem, problem_of
-from limbeck_applications.nas.space import Architecture, SearchSpace
+from limbeck_applications.nas.space import LISTED, Architecture, SearchSpace
 from limbeck_applications.nas.study.asked import ProblemSettings
 
 SHARE, MOST = 5, 5000
@@ -51,13 +52,31 @@ class Images:
             self.space.cost(architecture, self.problem.spec)
         return found
 
+    def _fitting(self, number: int, drawn: list[Architecture]) -> list[Architecture]:
+        found = []
+        for each in drawn:
+            with contextlib.suppress(UsageError):
+                self.space.cost(each, self.problem.spec)
+                found.append(each)
+            if len(found) == number:
+                return found
+        raise UsageError(
+            f"{number} different architectures were asked for, but only {len(found)} of {self.space.name} fit the images: "
+            "ask for fewer with --sample."
+        )
+
     def _sampled(self, number: int) -> list[Architecture]:
-        if number > self.space.size:
+        """Draw different architectures, with equal chance where the space can be listed; see ``SearchSpace.sample``."""
+        listed = list(self.space.all()) if self.space.size <= LISTED else []
+        size = len(listed) or self.space.size
+        if number > size:
             raise UsageError(
-                f"a sample of {number} was asked for, but {self.space.name} has {self.space.size} architectures: leave "
+                f"a sample of {number} was asked for, but {self.space.name} has {size} architectures: leave "
                 "--sample out to take all of them."
             )
         chance, found = generator(0, "nas", "sample"), dict[str, Architecture]()
+        if listed and size < self.space.size:  # genomes of one network would favour it
+            return self._fitting(number, [listed[each] for each in torch.randperm(size, generator=chance)])
         for _ in range(100 * number):
             drawn = self.space.sample(chance, self.problem.spec)
             found.setdefault(drawn.name, drawn)
@@ -83,7 +102,8 @@ def images_of(
     device = resolve_device(settings.device)
     data: DataSet = load_dataset(settings.data, data_root=data_root, download=download, device=device)
     build_network(settings.network, data.spec, device)
-    aside = settings.validation or min(len(data.train) // SHARE, MOST)
+    share, classes = min(len(data.train) // SHARE, MOST), data.spec.num_classes
+    aside = settings.validation or share - share % classes
     problem = problem_of(
         data,
         images=settings.images,

@@ -7,6 +7,7 @@ import torch
 
 from limbeck.data import load_dataset
 from limbeck.errors import UsageError
+from limbeck.seeding import generator
 from limbeck.testing.randomness import moved_generators
 from limbeck_applications.nas.study.images import images_of
 
@@ -45,6 +46,17 @@ def test_a_sample_of_all_is_all(images):
     one = images(space={"name": "chains", "stages": 1, "layers": 1, "widths": [2, 3, 4]})
     every = [each.name for each in one.architectures(None)]
     assert sorted(each.name for each in one.architectures(one.space.size)) == sorted(every) and len(every) == 3
+
+
+def test_a_sample_of_a_space_that_can_be_listed_favours_no_network(images):
+    one = images(space={"name": "chains", "stages": 1, "layers": 2, "widths": [2, 3, 4]})
+    assert len(list(one.space.all())) == 12 < one.space.size == 18
+    every = list(one.space.all())
+    order = torch.randperm(12, generator=generator(0, "nas", "sample"))
+    for number in (2, 12):
+        assert one.architectures(number) == [every[place] for place in order[:number]]
+    with pytest.raises(UsageError, match=r"a sample of 13 was asked for, but chains has 12 architectures"):
+        one.architectures(13)
 
 
 def test_a_sample_holds_what_fits_alone(images):
