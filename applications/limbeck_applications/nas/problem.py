@@ -72,7 +72,7 @@ def problem_of(data: DataSet, *, images: int | None, validation: int, split_seed
 
     Raises:
         DataError: a class has too few images for that.
-        UsageError: fewer images than classes.
+        UsageError: fewer images than classes, or a number that they cannot share equally.
     """
     classes = data.spec.num_classes
     held, kept = _each("validation", validation, classes), None if images is None else _each("images", images, classes)
@@ -94,6 +94,11 @@ def problem_of(data: DataSet, *, images: int | None, validation: int, split_seed
 def _each(what: str, number: int, classes: int) -> int:
     if number < classes:
         raise UsageError(f"{what} is {number}, but there are {classes} classes: give {classes} or more.")
+    if number % classes:
+        raise UsageError(
+            f"{what} is {number}, which {classes} classes cannot share equally: give a multiple of {classes}, such as "
+            f"{number - number % classes}."
+        )
     return number // classes
 
 

@@ -31,7 +31,7 @@ def of(real):
     return {bytes(each.numpy()) for each in real.images}
 
 
-@pytest.mark.parametrize(("images", "validation"), [(None, 100), (200, 100), (205, 19)])
+@pytest.mark.parametrize(("images", "validation"), [(None, 100), (200, 100), (210, 20)])
 def test_the_parts_are_disjoint_and_of_each_class_alike(data, images, validation):
     found = problem_of(data, images=images, validation=validation)
     train, aside, test = of(found.train), of(found.validation), of(data.test)
@@ -88,6 +88,16 @@ def test_an_identity_changes_with_all_that_scores_depend_on(data, tmp_path):
     ("asked", "error", "said"),
     [
         ({"images": 9, "validation": 100}, UsageError, "images is 9, but there are 10 classes: give 10 or more."),
+        (
+            {"images": 15, "validation": 100},
+            UsageError,
+            "images is 15, which 10 classes cannot share equally: give a multiple of 10, such as 10.",
+        ),
+        (
+            {"images": None, "validation": 13},
+            UsageError,
+            "validation is 13, which 10 classes cannot share equally: give a multiple of 10, such as 10.",
+        ),
         ({"images": 100, "validation": 3}, UsageError, "validation is 3, but there are 10 classes: give 10 or more."),
         (
             {"images": None, "validation": 1440},
