@@ -22,7 +22,9 @@ class ProblemSettings(Options):
     )
     network: str = Field("convnet-d3-w32-in", description="registered network that sets are distilled with")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1")
-    executor: Spec = Field(Spec(name="serial"), description="how architectures are scored; never changes a score")
+    executor: Spec = Field(
+        Spec(name="serial"), description="where architectures are scored; on a CPU it changes no score"
+    )
 
 
 class RankSettings(ProblemSettings):
