@@ -102,6 +102,14 @@ class Proxy(Component, ABC):
     trains: ClassVar[bool] = False
     validates: ClassVar[bool] = False
 
+    def depends_on(self, problem: Problem) -> dict[str, Any]:
+        """Return what of a problem scores depend on, as JSON values; all of it by default.
+
+        Args:
+            problem: the images, the seed, and the network that sets are made with.
+        """
+        return problem.identity()
+
     def prepared_by(self) -> dict[str, Any]:
         """Return the options that what ``prepare`` keeps depends on, as JSON values; all of them by default.
 

@@ -87,8 +87,9 @@ class Scorer:
         self.proxy_spec, self.weights = dict(proxy), weights
         self.problem: Problem = images.problem.with_seed(seed)
         qualified, options = resolved("nas_proxies", proxy["name"], self.proxy)
-        self.key = content_key([qualified, options, self.problem.identity()])
-        self.place = folder / PREPARED_IN / content_key([qualified, self.proxy.prepared_by(), self.problem.identity()])
+        seen = self.proxy.depends_on(self.problem)
+        self.key = content_key([qualified, options, seen])
+        self.place = folder / PREPARED_IN / content_key([qualified, self.proxy.prepared_by(), seen])
         self._space_key = resolved("nas_spaces", images.space_spec["name"], images.space)
         self._digests = TensorDigests()
         self._prepared: Prepared | None = None

@@ -4,14 +4,15 @@ Paper: Zhao, Mopuri, Bilen, "Dataset Condensation with Gradient Matching" (arXiv
 trained on the whole set for as many updates as training on the small set takes. No public code.
 
 The same: the cost is that of the proxies with few images. Different: it is counted in images and not in updates, since
-batches need not be of one size; distilling is not part of it (``images`` gives more).
+batches need not be of one size; distilling is not part of it (``images`` gives more). It is a short training of its
+own and no long one cut off: the learning rate falls to zero over these few updates (``schedule=constant`` leaves it).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -36,11 +37,15 @@ class EarlyStopping(TrainedProxy):
 
     trial_options: ClassVar = {"images": 64}
 
+    def depends_on(self, problem: Problem) -> dict[str, Any]:
+        """Return all of the problem but the network that sets are made with, which has no part in it."""
+        return {name: value for name, value in problem.identity().items() if name != "network"}
+
     def prepare(self, problem: Problem, folder: Path) -> Prepared:
         """Take all training images, as they are."""
         real, own = problem.train, self.options.augmentation
         augmentation = None if own is None else own.model_dump()
-        recipe = Recipe.from_dict({"network": problem.network, "epochs": 0, "augmentation": augmentation})
+        recipe = Recipe.from_dict({"network": "", "epochs": 0, "augmentation": augmentation})
         size = real.images.nbytes + real.labels.numel()
         prepared = kept(real.images, real.labels, real.group, real.spec, recipe, seed=problem.seed)
         return replace(prepared, images=len(real), bytes=size)

@@ -6,6 +6,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,10 @@ from limbeck_applications.nas.proxy import Candidate, Material, Prepared, Proxy,
 
 class Untrained(Proxy):
     """A number that fresh weights give, or none at all. A subclass says which."""
+
+    def depends_on(self, problem: Problem) -> dict[str, Any]:
+        """Return all of the problem but the network that sets are made with, which has no part in it."""
+        return {name: value for name, value in problem.identity().items() if name != "network"}
 
     @abstractmethod
     def value(self, candidate: Candidate, material: Material) -> float:

@@ -26,6 +26,7 @@ from limbeck_applications.nas.spaces.chains import Chains
 
 CPU = torch.device("cpu")
 LAST = "classifier.weight"
+TRAINED = {"ipc": 1, "epochs": 1}
 
 
 def asked_of(scorer):
@@ -334,3 +335,11 @@ def test_a_space_of_the_same_name_in_another_package_has_keys_of_its_own(scorer,
 
     monkeypatch.setattr(registry(), "entry", others)
     assert scorer().key_of(asked) != own
+
+
+def test_the_network_that_sets_are_made_with_is_part_of_keys_where_one_is_made(scorer, images):
+    asked = Asked(images().space.find("4-4_batch"))
+    others = images(replace(images().problem, network="convnet-d1-w8-in"))
+    for name, same in (("random", False), ("early_stopping", True), ("snip", True), ("parameters", True)):
+        proxy = {**TRAINED, "name": name} if name == "random" else {"name": name}
+        assert (scorer(proxy=proxy).key_of(asked) == scorer(proxy=proxy, of=others).key_of(asked)) is same
