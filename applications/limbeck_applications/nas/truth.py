@@ -54,6 +54,12 @@ class Truth:
         """The seeds, ascending."""
         return sorted({row.seed for row in self.rows})
 
+    @property
+    def images(self) -> int | None:
+        """Training images that the table was made with, or None where its notes do not say."""
+        text = self.notes.get("images", "")
+        return int(text) if re.fullmatch("[0-9]+", text) else None
+
     def of_seed(self, seed: int) -> dict[str, float]:
         """Return the test accuracy of each architecture that was trained from a seed."""
         return {row.architecture: row.test for row in self.rows if row.seed == seed}
@@ -77,6 +83,22 @@ def shipped(space: str, data: str) -> Path | None:
     """Return the table that comes with Limbeck for a space and a data set, or None."""
     path = SHIPPED / f"{space}-{data}.csv"
     return path if path.exists() else None
+
+
+def differing(truth: Truth | None, images: int) -> str:
+    """Return a warning where a table was made with another number of training images, or nothing.
+
+    Args:
+        truth: the table, or None.
+        images: training images of what is held against it; 0 where that is not known.
+    """
+    its = None if truth is None else truth.images
+    if not images or its is None or its == images:
+        return ""
+    return (
+        f"the table of full training was made with {its:,} training images, and here there are {images:,}: give --images "
+        f"{its}, or make a table of your own with 'limbeck nas truth'."
+    )
 
 
 def write_truth(path: Path, truth: Truth) -> None:

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from limbeck.errors import DataError, UsageError
-from limbeck_applications.nas.truth import COLUMNS, Measured, Truth, covering, read_truth, shipped, write_truth
+from limbeck_applications.nas.truth import COLUMNS, Measured, Truth, covering, differing, read_truth, shipped, write_truth
 
 HEADER = ",".join(COLUMNS)
 
@@ -116,7 +116,9 @@ def test_the_table_that_is_shipped_is_of_the_whole_space(space):
     assert sorted(truth.mean()) == sorted(each.name for each in space.all())
     assert all(truth.of_seed(seed).keys() == truth.mean().keys() for seed in truth.seeds)
     assert truth.notes["command"].startswith("limbeck nas truth --space convnet72 --data fashion_mnist")
-    assert "10000 training, 5000 validation and 10000 test images" in truth.notes["data"]
+    assert [truth.notes[name] for name in ("images", "validation", "test")] == ["10000", "5000", "10000"]
+    assert truth.images == 10000 and differing(truth, 10000) == differing(truth, 0) == differing(None, 500) == ""
+    assert "10,000 training images, and here there are 500: give --images 10000" in differing(truth, 500)
     assert all(row.validation is not None and row.seconds for row in truth.rows)
     relu = [value for name, value in truth.mean().items() if "-relu-" in name]
     assert len(relu) == 36 and min(relu) > 0.6

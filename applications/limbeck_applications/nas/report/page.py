@@ -24,6 +24,7 @@ from limbeck_applications.nas.space import Architecture, SearchSpace
 from limbeck_applications.nas.study.asked import ProblemSettings
 from limbeck_applications.nas.study.kept import Outcome
 from limbeck_applications.nas.study.rows import Made, RankOutcome
+from limbeck_applications.nas.truth import differing
 
 FILE = "report.html"
 
@@ -71,6 +72,7 @@ def render(results: Results | SearchResults) -> str:
         settings=outcome.settings,
         outcome=outcome,
         values=_settings(outcome.settings),
+        differing=differing(outcome.truth, outcome.images),
         results=results,
         portraits=_portraits(outcome.settings, best),
         strips=[shown for name, each in made if each.folder and (shown := strips_of(name, [each.folder]))],

@@ -65,6 +65,7 @@ def rank_values(results: Results) -> dict[str, Any]:
     rows = [_row(results, line) for line in results.lines]
     return {
         "rows": rows,
+        "unfinished": _unfinished(results),
         "verdict": next((row for row in rows if row.line is results.best), None),
         "intervals": _intervals(results),
         "costs": _against_seconds(results),
@@ -75,6 +76,16 @@ def rank_values(results: Results) -> dict[str, Any]:
         "fronts": _fronts(results),
         "cheapest": _front_rows(results),
     }
+
+
+def _unfinished(results: Results) -> str:
+    """Return one sentence on the rankings that are not finished."""
+    total, rankings = len(results.outcome.architectures), results.outcome.rankings
+    left = [each for each in rankings if not each.failed and len(each.scores) < total]
+    begun = [f"{each.proxy}, seed {each.seed}, {len(each.scores)} of {total} scored" for each in left if each.scores]
+    if not left:
+        return ""
+    return f"{len(left)} of {len(rankings)} rankings are not finished{': ' if begun else ''}{'; '.join(begun)}."
 
 
 def _row(results: Results, line: Line) -> Row:

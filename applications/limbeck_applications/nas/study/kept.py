@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,9 @@ from limbeck_applications.nas.study.rows import Found, Made, Ranking, RankOutcom
 from limbeck_applications.nas.truth import Measured, Truth
 
 NAME = "study.json"
+
+TABLE = "truth.csv"
+"""What 'limbeck nas truth' writes into its folder."""
 
 OWN = {
     NAME,
@@ -48,7 +52,12 @@ def title_of(kind: str, spec: Spec) -> str:
     values, given = (options.model_dump(mode="json", exclude_defaults=brief) for brief in (False, True))
     if "method" in values:
         given = {"method": values["method"], **given}
-    return spec.name + (f" [{', '.join(_written(key, value) for key, value in given.items())}]" if given else "")
+    return tidied(spec.name + (f" [{', '.join(_written(key, value) for key, value in given.items())}]" if given else ""))
+
+
+def tidied(title: str) -> str:
+    """Return a title whose whole numbers are written as such: seconds=30 for seconds=30.0."""
+    return re.sub(r"(=-?[0-9]+)\.0(?=[],])", r"\1", title)
 
 
 def check_titles(titles: Sequence[str], flag: str) -> None:
@@ -81,6 +90,7 @@ def save_outcome(folder: Path, outcome: Outcome) -> None:
         "truth": None if outcome.truth is None else _of_truth(outcome.truth),
         "truth_name": outcome.truth_name,
         "command": outcome.command,
+        "images": outcome.images,
     }
     found = _ranked(outcome, folder) if isinstance(outcome, RankOutcome) else _searched(outcome, folder)
     write_json(folder / NAME, signed({**values, **found}))
@@ -98,6 +108,7 @@ def load_outcome(folder: Path) -> Outcome:
     try:
         truth = None if values["truth"] is None else _truth(values["truth"])
         shared = {"truth": truth, "truth_name": values["truth_name"], "command": values["command"]}
+        shared["images"] = values.get("images", 0)
         if isinstance(settings, RankSettings):
             return RankOutcome(
                 settings,
@@ -108,7 +119,7 @@ def load_outcome(folder: Path) -> Outcome:
             )
         assert isinstance(settings, SearchSettings)
         searches = [_search(each) for each in values["searches"]]
-        return SearchOutcome(settings, values["proxy"], _made(values["made"], folder), searches, **shared)
+        return SearchOutcome(settings, tidied(values["proxy"]), _made(values["made"], folder), searches, **shared)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _altered(folder, error) from None
 
@@ -218,12 +229,12 @@ def _architecture(values: dict[str, Any]) -> Architecture:
 
 def _ranking(values: dict[str, Any], folder: Path) -> Ranking:
     scores = {name: Scored(**each) for name, each in values["scores"].items()}
-    return Ranking(**{**values, "made": _made(values["made"], folder), "scores": scores})
+    return Ranking(**{**values, "proxy": tidied(values["proxy"]), "made": _made(values["made"], folder), "scores": scores})
 
 
 def _search(values: dict[str, Any]) -> Searched:
     found = [Found(**{**each, "architecture": _architecture(each["architecture"])}) for each in values["found"]]
-    return Searched(**{**values, "found": found, "retrained": [Measured(**each) for each in values["retrained"]]})
+    return Searched(**{**values, "searcher": tidied(values["searcher"]), "found": found, "retrained": [Measured(**each) for each in values["retrained"]]})
 
 
 def _truth(values: dict[str, Any]) -> Truth:
@@ -232,6 +243,11 @@ def _truth(values: dict[str, Any]) -> Truth:
 
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / NAME
+    if not path.exists() and (folder / TABLE).exists():
+        raise UsageError(
+            f"{folder} is a folder of 'limbeck nas truth': its table is {folder / TABLE}, which 'limbeck nas rank "
+            "--truth' takes. It has no page."
+        )
     if not path.exists():
         raise UsageError(
             f"{folder} holds no study: it has no {NAME}. Give a folder that 'limbeck nas rank --out' or 'limbeck nas "

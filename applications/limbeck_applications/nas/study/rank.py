@@ -83,7 +83,7 @@ def rank(
         ]
         costs = {each.name: images.space.cost(each, images.problem.spec) for each in chosen}
         rankings = [Ranking(title, scorer.seed, None, {}) for title, scorer in scorers]
-        outcome = RankOutcome(settings, chosen, costs, rankings, truth, name, command)
+        outcome = RankOutcome(settings, chosen, costs, rankings, truth, name, command, len(images.problem.train))
         return _Ranks(outcome, folder, told).run([scorer for _, scorer in scorers])
 
 

@@ -85,6 +85,7 @@ class RankOutcome:
         truth: full training of these architectures, or None where there is no table.
         truth_name: of the table's file.
         command: what was typed.
+        images: training images that there are; 0 where a study of an earlier version does not say.
     """
 
     settings: RankSettings
@@ -94,6 +95,7 @@ class RankOutcome:
     truth: Truth | None = None
     truth_name: str = ""
     command: str = ""
+    images: int = 0
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,7 @@ class SearchOutcome:
         truth: full training of the space, where there is a table of it, for figures that no searcher sees.
         truth_name: of the table's file.
         command: what was typed.
+        images: training images that there are; 0 where a study of an earlier version does not say.
     """
 
     settings: SearchSettings
@@ -191,3 +194,4 @@ class SearchOutcome:
     truth: Truth | None = None
     truth_name: str = ""
     command: str = ""
+    images: int = 0

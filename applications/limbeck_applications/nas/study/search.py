@@ -85,6 +85,7 @@ def search(
             None if path is None else images.space.truth(path),
             "" if path is None else path.name,
             command,
+            len(images.problem.train),
         )
         work = _Searches(outcome, folder, told, images, scorer, executor)
         return work.run([searcher for _, searcher, _ in searchers])

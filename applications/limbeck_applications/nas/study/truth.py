@@ -17,10 +17,10 @@ from limbeck_applications.nas.candidates.job import HERE, tensors_of
 from limbeck_applications.nas.space import Architecture
 from limbeck_applications.nas.study.asked import TruthSettings
 from limbeck_applications.nas.study.images import Images, images_of
-from limbeck_applications.nas.study.kept import check_names
+from limbeck_applications.nas.study.kept import TABLE, check_names
 from limbeck_applications.nas.truth import Measured, Truth, write_truth
 
-TABLE, JOBS = "truth.csv", "trained"
+JOBS = "trained"
 
 OnTrained = Callable[[int, int, Measured], None]
 """Told of finished trainings, of how many there are, and of the last one."""
@@ -135,8 +135,10 @@ def _notes(settings: TruthSettings, images: Images, command: str) -> dict[str, s
     return {
         "command": command,
         "space": settings.space.name,
-        "data": f"{problem.spec.name}, {len(problem.train)} training, {len(problem.validation)} validation and "
-        f"{len(images.test)} test images",
+        "data": problem.spec.name,
+        "images": f"{len(problem.train)}",
+        "validation": f"{len(problem.validation)}",
+        "test": f"{len(images.test)}",
         "training": ", ".join(f"{key} {value}" for key, value in settings.training.model_dump(mode="json").items()),
         "machine": _machine(str(images.device)),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

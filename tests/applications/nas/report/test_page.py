@@ -99,7 +99,21 @@ def test_what_is_undefined_is_said_and_never_nan(rank_outcome):
 def test_a_ranking_that_has_just_begun_is_shown(rank_outcome):
     begun = [replace(each, scores={}, made=None, failed="") for each in rank_outcome.rankings]
     said = words(page(replace(rank_outcome, rankings=begun)))
-    assert "No proxy is finished yet." in said and "random, seed 1: 0 of 72 architectures scored so far." in said
+    assert "No proxy is finished yet." in said and "6 of 6 rankings are not finished." in said
+    first, *others = rank_outcome.rankings
+    some = {name: first.scores[name] for name in list(first.scores)[:12]}
+    said = words(page(replace(rank_outcome, rankings=[replace(first, scores=some), *begun[1:]])))
+    assert "6 of 6 rankings are not finished: distilled [dm], seed 0, 12 of 72 scored." in said
+
+
+@pytest.mark.parametrize("kind", ["rank", "search"])
+def test_a_table_of_other_images_is_warned_of(rank_outcome, search_outcome, kind):
+    outcome = rank_outcome if kind == "rank" else search_outcome
+    table = replace(rank_outcome.truth, notes={"images": "10000"})
+    warning = "The table of full training was made with 10,000 training images, and here there are 55,000: give --images"
+    assert warning in words(page(replace(outcome, truth=table, images=55000)))
+    for same in (replace(outcome, truth=table, images=10000), replace(outcome, truth=table), outcome):
+        assert "was made with" not in words(page(same))
 
 
 def test_a_search_shows_curves_fronts_and_what_was_found(searched, architectures):

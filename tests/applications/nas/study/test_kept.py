@@ -111,6 +111,8 @@ def test_a_folder_of_its_own_is_taken(tmp_path):
             "random [settings.optimiser={'lr_img': 2}]",
         ),
         ("nas_searchers", {"name": "eeea", "population": 4}, "eeea [population=4]"),
+        ("nas_proxies", {"name": "distilled", "seconds": 30}, "distilled [dm, seconds=30]"),
+        ("nas_proxies", {"name": "distilled", "seconds": 0.5, "lr": 1}, "distilled [dm, lr=1, seconds=0.5]"),
     ],
 )
 def test_a_component_is_called_by_what_is_not_its_default(kind, asked, title):
@@ -121,3 +123,9 @@ def test_what_is_asked_for_twice_is_refused():
     check_titles(["a", "a [ipc=1]"], "--proxy")
     with pytest.raises(UsageError, match=r"a was asked for twice: give each --proxy once, or with other options\."):
         check_titles(["a", "b", "a"], "--proxy")
+
+
+def test_a_folder_of_full_training_is_called_what_it_is(tmp_path):
+    (tmp_path / "truth.csv").write_text("architecture,test\n")
+    with pytest.raises(UsageError, match=r"is a folder of 'limbeck nas truth': its table is .*truth\.csv"):
+        load_outcome(tmp_path)

@@ -33,7 +33,8 @@ def test_the_table_is_read_as_it_was_written(whole):
     folder, truth = whole
     read = read_truth(folder / TABLE)
     assert read.notes == truth.notes and read.notes["command"] == "limbeck nas truth --out it"
-    assert "60 training, 40 validation and 355 test images" in read.notes["data"]
+    assert [read.notes[name] for name in ("data", "images", "validation", "test")] == ["digits", "60", "40", "355"]
+    assert read.images == 60
     for own, (name, seed, validation, test) in zip(read.rows, without_seconds(truth), strict=True):
         assert (own.architecture, own.seed) == (name, seed)
         assert own.test == pytest.approx(test, abs=5e-5) and own.validation == pytest.approx(validation, abs=5e-5)
