@@ -19,34 +19,36 @@ from limbeck_applications.nas.study.asked import TruthSettings
 from limbeck_applications.nas.study.audience import Audience
 from limbeck_applications.nas.study.kept import Outcome
 from limbeck_applications.nas.study.rows import Found, Made, RankOutcome, Scored
-from limbeck_applications.nas.truth import Measured, Truth
+from limbeck_applications.nas.truth import Measured, Truth, differing
 
-RANK_SPARED = ("no score", "making s", "regret", "weighted", "tau-b", "images", "above params")
+RANK_SPARED = ("no score", "making", "regret", "weighted", "tau-b", "images", "above params")
 """Columns that a narrow terminal goes without, the least needed first."""
 
-SEARCH_SPARED = ("volume", "evaluations", "n", "s", "table acc. %")
+SEARCH_SPARED = ("volume", "evaluations", "n", "time", "table acc. %")
 """Likewise, of searches."""
 
-LARGE = 1e4
-"""Scores from which digits behind the point say nothing."""
+LEGEND = {
+    "rho": "Spearman with full training; in brackets the middle 95 % of resampled architectures",
+    "rho of scored": "the same of architectures with a score",
+    "above params": "rho less that of the parameter count, with the interval of the difference",
+    "regret": "points of accuracy that the best tenth by the proxy lie below the best",
+    "time": "in all, that before the first architecture included",
+    "making": "time before the first architecture, such as distilling",
+    "no score": "architectures for which a proxy has none",
+}
+"""What the columns of rankings mean."""
 
-RANK_LEGEND = (
-    "rho: Spearman with full training; in brackets the middle 95 % of resampled architectures",
-    "above params: rho less that of the parameter count, with the interval of the difference",
-    "regret: points of accuracy that the best tenth by the proxy lie below the best; table.csv, groups.csv hold more",
-)
+GUESSED = "*: what has no score counts as ranked lowest, which the proxy did not say; above params leaves it out"
 
-SILENT = (
-    "no score: architectures for which a proxy has none",
-    "*: these count as ranked lowest, which the proxy did not say; rho of scored, and above params, leave them out",
-)
-
-TIMES = "s: in all; making s: of these before the first architecture, such as distilling"
-
-SEARCH_LEGEND = (
-    "score: of the proxy, the best found; retrained: its test accuracy after training on all the images",
-    "volume: hypervolume in score, parameters and FLOPs; mean ± population standard deviation over n searches",
-)
+SEARCH_LEGEND = {
+    "score": "of the proxy, the best found",
+    "retrained %": "its test accuracy after training on all the images",
+    "table acc. %": "its test accuracy in the table of full training",
+    "volume": "hypervolume in score, parameters and FLOPs, as a share of the box that holds all trials",
+    "time": "of the trials, and of what searchers train themselves",
+    "n": "searches; where they are several, mean ± population standard deviation",
+}
+"""What the columns of searches mean."""
 
 
 class StudyScreen(Follower, Audience):
@@ -71,6 +73,8 @@ class StudyScreen(Follower, Audience):
         if outcome.truth is not None:
             seeds = plural(len(outcome.truth.seeds), "seed")
             self.console.print(f"full training: {outcome.truth_name}, {seeds}")
+            if warning := differing(outcome.truth, outcome.images):
+                self.console.print(f"note: {warning}")
         elif isinstance(outcome, RankOutcome):
             self.console.print("no table of full training, so no correlations: --truth FILE, or 'limbeck nas truth'")
 
@@ -133,15 +137,22 @@ class StudyScreen(Follower, Audience):
         """Show the table and where everything lies; return the command's exit status."""
         self.close()
         shown, missing = _rank_table(outcome) if isinstance(outcome, RankOutcome) else _search_table(outcome)
-        columns, spared, legend = shown
-        if columns:
+        columns, spared, legend, notes = shown
+        filled = [name for name, values in columns.items() if any(values)]
+        if filled:
+            table = fitted(columns, self.console.width, spared)
+            heads = [str(column.header) for column in table.columns]
             self.console.print()
-            self.console.print(fitted(columns, self.console.width, spared))
+            self.console.print(table)
             self.console.print()
-            for text in legend:
+            for name in heads:
+                if name in legend:
+                    self.console.print(f"{name}: {legend[name]}")
+            absent = [name for name in filled if name not in heads]
+            if absent:
+                self.console.print(f"no room here for {', '.join(absent)}: all columns are in {self.folder}/table.csv")
+            for text in (*notes, *_ties(outcome)):
                 self.console.print(text)
-        for text in _ties(outcome):
-            self.console.print(text)
         for text in missing:
             self.console.print(f"missing: {text}")
         self.console.print(f"done in {duration(seconds)}; open {self.folder}/report.html to see everything")
@@ -180,7 +191,8 @@ class TruthScreen(Follower):
         self.console.print(f"done in {duration(seconds)}; the table is {self.folder}/truth.csv")
 
 
-Shown = tuple[dict[str, list[str]], tuple[str, ...], tuple[str, ...]]
+Shown = tuple[dict[str, list[str]], tuple[str, ...], dict[str, str], list[str]]
+"""Columns, those that are spared, what they mean, and notes."""
 
 
 def _rank_table(outcome: RankOutcome) -> tuple[Shown, list[str]]:
@@ -190,15 +202,14 @@ def _rank_table(outcome: RankOutcome) -> tuple[Shown, list[str]]:
         for each in outcome.rankings
         if (reason := each.failed or _lost(list(each.scores.values())))
     ]
-    floor = results.floor
-    legend = (*(RANK_LEGEND if results.truth is not None else ()), TIMES)
+    floor, notes = results.floor, list[str]()
     if floor is not None and floor.value is not None:
-        legend = (*legend, f"full training from another seed: rho {_interval(floor)}")
+        notes.append(f"full training from another seed: rho {_interval(floor)}")
     if results.lead is not None:
-        legend = (*legend, _verdict(results, *results.lead))
-    if any(line.undefined for line in results.lines):
-        legend = (*legend, *(SILENT if results.truth is not None else SILENT[:1]))
-    return (rank_columns(results), RANK_SPARED, legend), missing
+        notes.append(_verdict(results, *results.lead))
+    if results.truth is not None and not all(line.whole for line in results.lines):
+        notes.append(GUESSED)
+    return (rank_columns(results), RANK_SPARED, LEGEND, notes), missing
 
 
 def _verdict(results: Results, second: Line, lead: Estimate) -> str:
@@ -219,8 +230,8 @@ def rank_columns(results: Results) -> dict[str, list[str]]:
         "tau-b": [_number(line.kendall) for line in lines],
         "weighted": [_number(line.weighted) for line in lines],
         "regret": [f"{100 * top.regret:.2f}" if (top := line.top(tenth)) else "" for line in lines],
-        "s": [_seconds(line.seconds) for line in lines],
-        "making s": [_seconds(line.making) if line.making else "" for line in lines],
+        "time": [_seconds(line.seconds) for line in lines],
+        "making": [_seconds(line.making) if line.making else "" for line in lines],
         "images": [f"{line.images:,}" if line.images else "" for line in lines],
         "no score": [f"{line.undefined}" if line.undefined else "" for line in lines],
     }
@@ -233,7 +244,7 @@ def _search_table(outcome: Outcome) -> tuple[Shown, list[str]]:
         for each in outcome.searches
         if (reason := each.failed or _lost(each.found))
     ]
-    return (search_columns(SearchResults.of(outcome)), SEARCH_SPARED, SEARCH_LEGEND), missing
+    return (search_columns(SearchResults.of(outcome)), SEARCH_SPARED, SEARCH_LEGEND, []), missing
 
 
 def search_columns(results: SearchResults) -> dict[str, list[str]]:
@@ -241,12 +252,12 @@ def search_columns(results: SearchResults) -> dict[str, list[str]]:
     lines = results.lines
     return {
         "searcher": [line.searcher for line in lines],
-        "score": [_spread(line.best, 1, 4) for line in lines],
+        "score": [_spread(line.best, 1) for line in lines],
         "retrained %": [_spread(line.retrained, 100, 2) for line in lines],
         "table acc. %": [_spread(line.accuracy, 100, 2) for line in lines],
         "volume": [_spread(line.volume, 1, 3) for line in lines],
         "evaluations": [f"{line.evaluations:.4g}" for line in lines],
-        "s": [_seconds(line.seconds) for line in lines],
+        "time": [_seconds(line.seconds) for line in lines],
         "n": [f"{len(line.searches)}" for line in lines],
     }
 
@@ -305,13 +316,16 @@ def _above(found: Estimate | None) -> str:
     return f"{found.value:+.3f}{ends}"
 
 
-def _spread(spread: SearchSpread | None, factor: float, digits: int) -> str:
+def _spread(spread: SearchSpread | None, factor: float, digits: int | None = None) -> str:
     if spread is None:
         return ""
-    form = ".4g" if abs(spread.mean) >= LARGE else f".{digits}f"
+    form = spread.form if digits is None else f".{digits}f"
     text = f"{factor * spread.mean:{form}}"
     return f"{text} ± {factor * spread.std:{form}}" if spread.number > 1 else text
 
 
 def _seconds(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}" if value < 1 else f"{value:.1f}"
+    """Write seconds with three significant digits and a unit."""
+    if value < 1:
+        return f"{1000 * value:.3g} ms"
+    return f"{value:,.0f} s" if value >= 100 else f"{value:#.3g} s"

@@ -19,6 +19,9 @@ from limbeck_applications.nas.study.rows import Found, Searched, SearchOutcome
 COSTS: tuple[Objective, ...] = ("parameters", "flops")
 """What a score is weighed against."""
 
+LARGE = 1e5
+"""Scores from which powers of ten are written."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -33,6 +36,13 @@ class Spread:
     mean: float
     std: float
     number: int
+
+    @property
+    def form(self) -> str:
+        """How mean and deviation are written: with four significant digits of the mean."""
+        size = abs(self.mean)
+        digits = 4 if not size else 3 - math.floor(math.log10(size))
+        return f".{max(0, digits)}f" if size == 0 or 1e-4 <= size < LARGE else ".4g"
 
     @classmethod
     def of(cls, values: Iterable[float | None]) -> Spread | None:

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from limbeck_applications.nas.results import Results
-from limbeck_applications.nas.screen import StudyScreen, TruthScreen, rank_columns, search_columns
-from limbeck_applications.nas.searches import SearchResults
+from limbeck_applications.nas.screen import StudyScreen, TruthScreen, _seconds, _spread, rank_columns, search_columns
+from limbeck_applications.nas.searches import SearchResults, Spread
 from limbeck_applications.nas.study.asked import TruthSettings
 from limbeck_applications.nas.study.rows import Made, Scored
 from limbeck_applications.nas.truth import Measured
@@ -47,7 +47,7 @@ def test_a_ranking_is_announced_and_ends_with_its_table(rank_outcome, tmp_path, 
         f"done in 1 min 01 s; open {tmp_path}/report.html to see everything",
     ):
         assert line in text.splitlines()
-    assert "full training from another seed: rho 0.99" in text and "*: these count as ranked lowest" in text
+    assert "full training from another seed: rho 0.99" in text and "*: what has no score counts as ranked lowest" in text
 
 
 def test_what_broke_is_not_counted_as_scored_and_ends_in_failure(rank_outcome, tmp_path, console):
@@ -74,12 +74,21 @@ def test_without_a_table_it_says_how_to_get_one(rank_outcome, tmp_path, console)
     assert "another seed" not in said(console) and " rho" not in said(console)
 
 
+def test_a_table_of_other_images_is_warned_of(rank_outcome, tmp_path, console):
+    truth = replace(rank_outcome.truth, notes={"images": "10000"})
+    with StudyScreen(tmp_path, console=console) as screen:
+        screen.planned(replace(rank_outcome, truth=truth, images=500))
+    assert "note: the table of full training was made with 10,000 training images, and here there are 500:" in said(
+        console
+    )
+
+
 def test_the_columns_of_a_ranking(rank_outcome):
     columns = rank_columns(Results.of(rank_outcome))
     assert columns["proxy"] == ["distilled [dm]", "nwot", "parameters", "random"]
     assert columns["rho"][0].startswith("0.99") and "[" in columns["rho"][0]
     assert columns["above params"][2] == "" and columns["above params"][0].startswith("+0.")
-    assert columns["making s"] == ["28.0", "", "", ""] and columns["s"] == ["100", "72.0", "0.072", "144"]
+    assert columns["making"] == ["28.0 s", "", "", ""] and columns["time"] == ["100 s", "72.0 s", "72 ms", "144 s"]
     assert columns["no score"] == ["", "36", "", ""]
     assert [text[-1] == "*" for text in columns["rho"]] == [False, True, False, False]
     assert columns["rho of scored"][1].startswith("0.99") and not any(columns["rho of scored"][::2])
@@ -95,6 +104,35 @@ def test_ties_are_said_below_the_tables(rank_outcome, search_outcome, tmp_path, 
     assert "architectures that tie for the best score: parameters 12" in lines
     assert "random: all scores are equal: the proxy tells nothing apart" in lines
     assert "random, seed 0: all scores are equal: the proxy tells nothing apart" in lines
+
+
+def test_the_legend_is_of_columns_that_are_shown(rank_outcome, tmp_path):
+    console = Console(file=io.StringIO(), width=64, highlight=False, markup=False, soft_wrap=True)
+    with StudyScreen(tmp_path, console=console) as screen:
+        screen.done(rank_outcome, 1)
+    text = said(console)
+    assert "\nrho: Spearman" in text and "\nregret: " not in text and "\nmaking: " not in text
+    assert f"no room here for {', '.join(['above params', 'tau-b'])}" in text and f"in {tmp_path}/table.csv" in text
+
+
+def test_a_table_without_a_line_has_no_legend(rank_outcome, tmp_path, console):
+    with StudyScreen(tmp_path, console=console) as screen:
+        assert screen.done(replace(rank_outcome, rankings=rank_outcome.rankings[-1:]), 1) == 1
+    assert "Spearman" not in said(console) and "time:" not in said(console)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "text"),
+    [(0.1, 0.0125, "0.1000 ± 0.0125"), (5403.9843, 12.3, "5404 ± 12"), (12.7, 0.5, "12.70 ± 0.50"),
+     (0, 0, "0.0000 ± 0.0000"), (2.5e-7, 1e-8, "2.5e-07 ± 1e-08"), (-3.2e9, 1e8, "-3.2e+09 ± 1e+08")],
+)  # fmt: skip
+def test_scores_have_four_digits(mean, std, text):
+    assert _spread(Spread(mean, std, 2), 1) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0071, "7.1 ms"), (12.7, "12.7 s"), (3.0, "3.00 s"), (1234, "1,234 s")])
+def test_seconds_have_three_digits_and_a_unit(value, text):
+    assert _seconds(value) == text
 
 
 def test_undefined_is_a_word(rank_outcome):
