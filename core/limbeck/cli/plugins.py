@@ -73,7 +73,7 @@ def new(name: str, kind: str, family: str, out: Path) -> None:
     folder, use = write_package(registry(), name, kind, out, family)
     place = folder if folder.is_absolute() else f"./{folder}"
     click.echo(f"wrote {place}; now type:\n")
-    for line in (f"limbeck plugins install {place}", f"limbeck plugins check {name}", *use.splitlines()):
+    for line in (f"limbeck plugins install {place}", f"limbeck plugins check {place}", *use.splitlines()):
         click.echo(f"  {line}")
 
 
