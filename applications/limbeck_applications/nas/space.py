@@ -180,8 +180,8 @@ class SearchSpace(Component, ABC):
     def sample(self, generator: torch.Generator, spec: DataSpec | None = None) -> Architecture:
         """Draw an architecture, every genome with equal chance.
 
-        Where several genomes are one network (``canonical``), it comes the more often: chains are shallow more often than
-        their number says.
+        Where several genomes are one network (``canonical``), it comes the more often: chains are shallow more often
+        than their number says.
 
         Args:
             generator: owner of the draw.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from limbeck_applications.nas.spaces.chains import Chains, Stages
+from limbeck_applications.nas.staged import StagedSpace, Stages
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Controller(ABC):
         entropy: weight of the policy's entropy.
     """
 
-    def __init__(self, space: Chains, chance: torch.Generator, lr: float, entropy: float) -> None:
+    def __init__(self, space: StagedSpace, chance: torch.Generator, lr: float, entropy: float) -> None:
         self.space, self.chance, self.lr, self.entropy = space, chance, lr, entropy
 
     @abstractmethod
@@ -67,13 +67,13 @@ class Controller(ABC):
 
     def growing(self, stages: Stages) -> list[int]:
         """Return the layers that can be wider, counted from 0 through all stages."""
-        largest = self.space.options.widths[-1]
+        largest = self.space.ladder.widths[-1]
         widths = [width for layers in stages for width, _ in layers]
         return [place for place, width in enumerate(widths) if width < largest]
 
     def open(self, stages: Stages) -> list[int]:
         """Return the stages that can have another layer."""
-        return [place for place, layers in enumerate(stages) if len(layers) < self.space.options.layers]
+        return [place for place, layers in enumerate(stages) if len(layers) < self.space.ladder.layers]
 
     def pick(self, weights: Sequence[float] | Tensor) -> int:
         """Draw a position by weights."""
@@ -91,7 +91,7 @@ class Chance(Controller):
     def deepen(self, stages: Stages) -> Action:
         """Draw stage, place and kernel."""
         stage = self.open(stages)[self.pick([1] * len(self.open(stages)))]
-        kernel = self.pick([1] * len(self.space.options.kernels))
+        kernel = self.pick([1] * len(self.space.ladder.kernels))
         return Action(deepen=(stage, self.pick([1] * len(stages[stage])), kernel))
 
     def learn(self, episode: Sequence[Sequence[Decision]], rewards: Sequence[float]) -> None:
@@ -101,7 +101,7 @@ class Chance(Controller):
 class Bandit(Controller):
     """Decides by what each kind of change brought so far, whatever the network."""
 
-    def __init__(self, space: Chains, chance: torch.Generator, lr: float, entropy: float) -> None:
+    def __init__(self, space: StagedSpace, chance: torch.Generator, lr: float, entropy: float) -> None:
         super().__init__(space, chance, lr, entropy)
         self.rewards: dict[tuple[int, ...], list[float]] = {}
 
@@ -113,7 +113,7 @@ class Bandit(Controller):
 
     def deepen(self, stages: Stages) -> Action:
         """Add a layer at the end of a stage, with the kernel that promises most."""
-        kernels = range(len(self.space.options.kernels))
+        kernels = range(len(self.space.ladder.kernels))
         stage, kernel = self._best([(stage, kernel) for stage in self.open(stages) for kernel in kernels])
         return Action(deepen=(stage, len(stages[stage]) - 1, kernel))
 

@@ -33,7 +33,7 @@ from limbeck_applications.nas.searchers.controllers import Action, Bandit, Chanc
 from limbeck_applications.nas.searchers.net2net import deeper, wider
 from limbeck_applications.nas.searchers.policy import Policy
 from limbeck_applications.nas.space import Architecture, Genome, SearchSpace
-from limbeck_applications.nas.spaces.chains import Chains, Stages
+from limbeck_applications.nas.staged import StagedSpace, Stages
 
 CONTROLLERS: dict[str, type[Controller]] = {"policy": Policy, "bandit": Bandit, "random": Chance}
 
@@ -82,9 +82,10 @@ class Eas(Searcher):
         Raises:
             UsageError: says which it must be.
         """
-        if not isinstance(space, Chains):
+        if not isinstance(space, StagedSpace):
             raise UsageError(
-                f"searcher 'eas' grows networks of the space 'chains', not of '{space.name}': --space chains."
+                f"searcher 'eas' grows networks of stages, as the space 'chains' has them and '{space.name}' has not: "
+                "--space chains."
             )
         if not proxy.trains:
             raise UsageError(
@@ -110,7 +111,7 @@ class Search:
     """
 
     def __init__(self, lab: Lab, options: Eas.Options) -> None:
-        assert isinstance(lab.space, Chains)
+        assert isinstance(lab.space, StagedSpace)
         self.lab, self.space, self.options = lab, lab.space, options
         self.chance = lab.generator("eas", "weights")
         kind, chance = CONTROLLERS[options.controller], lab.generator("eas", "controller")
@@ -125,6 +126,7 @@ class Search:
         """Score the start, then episode after episode."""
         starts = self._starts()[: self.lab.remaining]
         trials = self.lab.score(starts, action="start", episode=0, trainings=1)
+        _require_accuracies(trials, self.lab.proxy)
         self.seen |= {each.genome for each in starts}
         base, episode = self._best(trials), 1
         if base is None:
@@ -135,7 +137,9 @@ class Search:
                 self.spent.add(base.number)
                 base = self._best(self.lab.trials)
                 continue
-            self._learn(paths, self.lab.grow([self._child(base, path, episode) for path in paths]))
+            trials = self.lab.grow([self._child(base, path, episode) for path in paths])
+            _require_accuracies(trials, self.lab.proxy)
+            self._learn(paths, trials)
             if self.options.rebase and episode % self.options.rebase == 0:
                 base = self._best(self.lab.trials)
             episode += 1
@@ -144,7 +148,7 @@ class Search:
         if self.options.start is not None:
             return [self.space.find(self.options.start)]
         small = self.space.stages(self.space.first().genome)
-        return [self.space.from_stages(small, norm) for norm in self.space.options.norms]
+        return [self.space.from_stages(small, norm) for norm in self.space.ladder.norms]
 
     def _best(self, trials: Sequence[Trial]) -> Trial | None:
         """Return the best trial that has weights and may still have new networks."""
@@ -216,9 +220,9 @@ class Search:
             self.controller.learn([path.decisions for path, _ in own], [value for _, value in own])
 
 
-def changed(space: Chains, stages: Stages, action: Action) -> Stages:
+def changed(space: StagedSpace, stages: Stages, action: Action) -> Stages:
     """Return the stages after an action: the next widths, or a layer as wide as the one before it."""
-    widths = space.options.widths
+    widths = space.ladder.widths
     larger, place = [list(layers) for layers in stages], 0
     for layers in larger:
         for at, (width, kernel) in enumerate(layers):
@@ -227,7 +231,7 @@ def changed(space: Chains, stages: Stages, action: Action) -> Stages:
             place += 1
     if action.deepen is not None:
         stage, layer, kernel = action.deepen
-        larger[stage].insert(layer + 1, (larger[stage][layer][0], space.options.kernels[kernel]))
+        larger[stage].insert(layer + 1, (larger[stage][layer][0], space.ladder.kernels[kernel]))
     return larger
 
 
@@ -242,6 +246,16 @@ def _images(lab: Lab) -> Tensor:
     data = lab.proxy.lesson(lab.prepared, cpu).data if isinstance(lab.proxy, TrainedProxy) else lab.problem.train
     index = torch.randperm(len(data), generator=lab.generator("eas", "images"))[:MEASURED]
     return data.take(index.to(data.labels.device)).cpu()
+
+
+def _require_accuracies(trials: Sequence[Trial], proxy: Proxy) -> None:
+    for trial in trials:
+        if math.isfinite(trial.value) and not 0 <= trial.value <= 1:
+            raise UsageError(
+                f"searcher 'eas' learns from accuracies in [0, 1], but proxy '{proxy.name}' gave "
+                f"'{trial.architecture.name}' {trial.value:g}: give one that ranks by accuracy, such as --proxy "
+                "distilled."
+            )
 
 
 def _words(action: Action) -> str:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck_applications.nas.searchers.controllers import Action, Controller, Decision, stage_of
-from limbeck_applications.nas.spaces.chains import Chains, Stages
+from limbeck_applications.nas.staged import StagedSpace, Stages
 
 EMBEDDING, UNITS = 16, 50
 """Numbers of a layer's embedding, and units of each direction of the encoder: those of the paper."""
@@ -69,9 +69,9 @@ class Reader(nn.Module):
 class Policy(Controller):
     """Decides by a network that reads the layers, and learns by REINFORCE."""
 
-    def __init__(self, space: Chains, chance: torch.Generator, lr: float, entropy: float) -> None:
+    def __init__(self, space: StagedSpace, chance: torch.Generator, lr: float, entropy: float) -> None:
         super().__init__(space, chance, lr, entropy)
-        options = space.options
+        options = space.ladder
         with torch.device("meta"):
             reader = Reader(len(options.widths), len(options.kernels), options.stages, options.layers)
         self.reader = reader.drawn(chance)
@@ -145,7 +145,7 @@ class Policy(Controller):
 
     def _tokens(self, stages: Stages) -> Tensor:
         """Return a number for each layer, and one for the pooling that ends each stage."""
-        options, found = self.space.options, list[int]()
+        options, found = self.space.ladder, list[int]()
         for layers in stages:
             for width, kernel in layers:
                 found.append(options.widths.index(width) * len(options.kernels) + options.kernels.index(kernel))

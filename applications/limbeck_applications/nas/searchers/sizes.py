@@ -18,7 +18,7 @@ from torch import Tensor
 
 from limbeck.data import DataSpec
 from limbeck_applications.nas.space import Architecture
-from limbeck_applications.nas.spaces.chains import Chains, Layer
+from limbeck_applications.nas.staged import Layer, StagedSpace
 
 BINS = 64
 """Parts of a tolerance in which all but the likeliest way to begin is forgotten."""
@@ -47,9 +47,9 @@ class Grid:
     classes: int
 
     @classmethod
-    def of(cls, space: Chains, spec: DataSpec) -> Grid:
+    def of(cls, space: StagedSpace, spec: DataSpec) -> Grid:
         """Return the sizes of a space, with the first of its norms and of its kernels."""
-        options = space.options
+        options = space.ladder
         return cls(
             options.widths,
             options.stages,
@@ -77,7 +77,7 @@ class Grid:
         height, width = self.sides[-1]
         return 2 * height * width * self.classes
 
-    def architecture(self, space: Chains, stages: list[list[int]]) -> Architecture:
+    def architecture(self, space: StagedSpace, stages: list[list[int]]) -> Architecture:
         """Return the architecture of these widths, stage by stage."""
         layers: list[list[Layer]] = [[(width, self.kernel) for width in each] for each in stages]
         return space.from_stages(layers, self.norm)

@@ -33,7 +33,7 @@ from limbeck_applications.nas.searcher import Lab, Searcher
 from limbeck_applications.nas.searchers.sizes import Grid, Likeliest
 from limbeck_applications.nas.searchers.supernet import Course, Supernet, updates_worth
 from limbeck_applications.nas.space import Architecture, SearchSpace
-from limbeck_applications.nas.spaces.chains import Chains
+from limbeck_applications.nas.staged import StagedSpace
 from limbeck_applications.nas.training import trained
 
 KEPT = 20
@@ -72,9 +72,10 @@ class Tas(Searcher):
         Raises:
             UsageError: says which it must be.
         """
-        if not isinstance(space, Chains):
+        if not isinstance(space, StagedSpace):
             raise UsageError(
-                f"searcher 'tas' learns widths and depths of the space 'chains', not of '{space.name}': --space chains."
+                f"searcher 'tas' learns widths and depths of stages, as the space 'chains' has them and '{space.name}' "
+                "has not: --space chains."
             )
         if not isinstance(proxy, TrainedProxy):
             raise UsageError(
@@ -100,12 +101,19 @@ class Search:
     """
 
     def __init__(self, lab: Lab, options: Tas.Options) -> None:
-        assert isinstance(lab.space, Chains) and isinstance(lab.proxy, TrainedProxy)
+        assert isinstance(lab.space, StagedSpace) and isinstance(lab.proxy, TrainedProxy)
         self.lab, self.space, self.proxy, self.options = lab, lab.space, lab.proxy, options
         self.grid, self.device = Grid.of(lab.space, lab.problem.spec), lab.problem.device
         most = self.grid.uniform(self.grid.widths[-1], self.grid.layers)
         self.largest = self.grid.architecture(self.space, most)
-        self.target = options.flops * lab.cost(self.largest).flops
+        cost = lab.cost(self.largest).flops
+        if cost != self.grid.flops(most):
+            raise UsageError(
+                f"searcher 'tas' takes '{self.largest.name}' for convolutions in stages that each end in 2x2 pooling, "
+                f"then one linear layer, of {self.grid.flops(most):,} FLOPs, but in '{lab.space.name}' it has "
+                f"{cost:,}: --space chains."
+            )
+        self.target = options.flops * cost
         self.window = (1 - options.tolerance) * self.target, (1 + options.tolerance) * self.target
 
     def run(self) -> None:

@@ -21,13 +21,8 @@ from torch import Tensor, nn
 
 from limbeck.errors import UsageError
 from limbeck.options import Options as OptionsBase
-from limbeck_applications.nas.space import Architecture, Gene, Genome, SearchSpace
-
-Layer = tuple[int, int]
-"""(width, kernel) of one convolution."""
-
-Stages = list[list[Layer]]
-"""The layers of each stage."""
+from limbeck_applications.nas.space import Architecture, Gene, Genome
+from limbeck_applications.nas.staged import Ladder, Layer, StagedSpace, Stages
 
 
 class Chain(nn.Module):
@@ -48,7 +43,7 @@ class Chain(nn.Module):
         return logits
 
 
-class Chains(SearchSpace):
+class Chains(StagedSpace):
     """Stages of convolution, norm and ReLU, each ended by 2x2 average pooling, then one linear layer.
 
     A genome has the norm, then for each stage its number of layers and, for as many layers as it may have, width and
@@ -106,6 +101,12 @@ class Chains(SearchSpace):
             used = 1 + 2 * (own[0] + 1)
             found += [*own[:used], *[0] * (span - used)]
         return tuple(found)
+
+    @property
+    def ladder(self) -> Ladder:
+        """What there is to choose from."""
+        own = self.options
+        return Ladder(own.widths, own.kernels, own.norms, own.stages, own.layers)
 
     def stages(self, genome: Genome) -> Stages:
         """Return (width, kernel) of the layers of each stage."""

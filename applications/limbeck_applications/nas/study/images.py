@@ -61,8 +61,8 @@ class Images:
             if len(found) == number:
                 return found
         raise UsageError(
-            f"{number} different architectures were asked for, but only {len(found)} of {self.space.name} fit the images: "
-            "ask for fewer with --sample."
+            f"{number} different architectures were asked for, but only {len(found)} of {self.space.name} fit the "
+            "images: ask for fewer with --sample."
         )
 
     def _sampled(self, number: int) -> list[Architecture]:

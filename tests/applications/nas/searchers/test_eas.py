@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,12 +12,16 @@ from limbeck.data import load_dataset
 from limbeck.errors import UsageError
 from limbeck.networks import FunctionalNetwork
 from limbeck.plugins import registry
+from limbeck.registry import Registry
 from limbeck_applications.nas.candidates.kept import Scores
 from limbeck_applications.nas.candidates.lab import KeptLab
 from limbeck_applications.nas.candidates.scoring import Scorer
 from limbeck_applications.nas.problem import problem_of
+from limbeck_applications.nas.proxies.distilled import RandomSubset
 from limbeck_applications.nas.searchers.controllers import Action
 from limbeck_applications.nas.searchers.eas import changed, reward
+from limbeck_applications.nas.spaces.chains import Chains
+from limbeck_applications.nas.staged import StagedSpace
 from limbeck_applications.nas.study.images import Images
 
 CPU = torch.device("cpu")
@@ -188,7 +193,7 @@ def test_rewards_tell_good_networks_further_apart_and_failures_get_nothing():
 @pytest.mark.parametrize(
     ("space", "proxy", "options", "says"),
     [
-        ("convnet72", "random", {}, "grows networks of the space 'chains', not of 'convnet72'"),
+        ("convnet72", "random", {}, "as the space 'chains' has them and 'convnet72' has not"),
         ("chains", "parameters", {}, "proxy 'parameters' trains none"),
         ("chains", "random", {"widen": 0, "deepen": 0}, "0 widening and 0 deepening"),
         ("chains", "random", {"start": "1_1_1_batch"}, "one is named like '8_8_8_batch'"),
@@ -211,3 +216,54 @@ def test_a_start_that_came_to_nothing_is_said(searched, monkeypatch):
 
 def _broken(*_):
     raise UsageError("out of luck")
+
+
+class Own(StagedSpace):
+    """A space of somebody else's, with the networks of chains and names of its own."""
+
+    Options = Chains.Options
+
+    def __init__(self, options):
+        super().__init__(options)
+        self.inner, self.name = Chains(options), "own"
+
+    ladder = property(lambda self: self.inner.ladder)
+
+    def genes(self):
+        return self.inner.genes()
+
+    def canonical(self, genome):
+        return self.inner.canonical(genome)
+
+    def build(self, architecture, shape, num_classes):
+        return self.inner.build(architecture, shape, num_classes)
+
+    def stages(self, genome):
+        return self.inner.stages(genome)
+
+    def norm(self, genome):
+        return self.inner.norm(genome)
+
+    def from_stages(self, stages, norm):
+        return self.decode(self.inner.from_stages(stages, norm).genome)
+
+
+def test_a_space_of_somebody_elses_is_grown_alike(searched, images_of_digits, tmp_path, monkeypatch):
+    expected = [trial.value for trial in searched(4).trials]
+    create = Registry.create
+
+    def created(self, kind, spec, **forced):
+        made = create(self, kind, spec, **forced)
+        return Own(made.options) if kind == "nas_spaces" else made
+
+    monkeypatch.setattr(Registry, "create", created)
+    lab = searched(4, folder=tmp_path / "own")
+    assert isinstance(lab.space, Own) and not isinstance(lab.space, Chains)
+    assert [trial.value for trial in lab.trials] == expected and lab.trials[0].architecture.name.startswith("batch-1-2")
+
+
+def test_values_that_are_no_accuracies_are_refused(searched, monkeypatch):
+    score = RandomSubset.score
+    monkeypatch.setattr(RandomSubset, "score", lambda *given: [replace(each, value=-3.0) for each in score(*given)])
+    with pytest.raises(UsageError, match=r"accuracies in \[0, 1\], but proxy 'random' gave '2_2_2_batch' -3:"):
+        searched(3)

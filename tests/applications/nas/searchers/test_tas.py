@@ -21,6 +21,7 @@ from limbeck_applications.nas.problem import problem_of
 from limbeck_applications.nas.searchers.halves import Part, PartLabels, halves
 from limbeck_applications.nas.searchers.sizes import Grid, expected_flops, mode
 from limbeck_applications.nas.searchers.supernet import FIRST, LAST, Course, Supernet, batch_size, seen, updates_worth
+from limbeck_applications.nas.spaces.chains import Chains
 from limbeck_applications.nas.study.images import Images
 
 CPU = torch.device("cpu")
@@ -283,3 +284,16 @@ def test_too_few_evaluations_say_how_many_it_takes(lab):
 def test_too_few_images_are_refused(lab):
     with pytest.raises(UsageError, match="give it a larger ipc"):
         searched(lab(proxy={"ipc": 1}), updates=1)
+
+
+def test_a_space_of_other_networks_is_refused_before_anything_is_trained(lab, monkeypatch):
+    build = Chains.build
+
+    def longer(self, architecture, shape, num_classes):
+        return build(self, architecture, shape, num_classes + 1)
+
+    monkeypatch.setattr(Chains, "build", longer)
+    own = lab()
+    with pytest.raises(UsageError, match=r"'6-6_6-6_batch' for convolutions in stages .* in 'chains' it has"):
+        searched(own)
+    assert own.kept("supernet") is None
