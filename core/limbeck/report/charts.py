@@ -22,7 +22,7 @@ WIDTH = 440
 """Width in SVG units; a page shows one unit as about one pixel."""
 
 LONGEST = 19
-"""Letters of a name that are written; a longer one is cut."""
+"""Letters of a name that are written; of a longer one the middle is cut."""
 
 BINS = 300
 """Points of a curve; a longer log is drawn as the mean of each bin over the range it spans."""
@@ -242,7 +242,15 @@ def stand_in(k: int) -> str:
     return f"@{k}@"
 
 
-def svg(figure: Figure, label: str, names: Sequence[str] = ()) -> str:
+def shortened(name: str, longest: int = LONGEST) -> str:
+    """Cut the middle of a long name, since names that begin alike differ at their ends."""
+    if len(name) <= longest:
+        return name
+    end = longest // 2
+    return f"{name[: longest - 1 - end]}…{name[-end:]}"
+
+
+def svg(figure: Figure, label: str, names: Sequence[str] = (), longest: int = LONGEST) -> str:
     """Return the figure as one ``<svg>`` element that can stand beside others in an HTML page.
 
     Names are put in only here: in matplotlib a ``$`` would start a formula, and a letter its font lacks would raise a
@@ -252,13 +260,13 @@ def svg(figure: Figure, label: str, names: Sequence[str] = ()) -> str:
         figure: what is drawn.
         label: what a screen reader says of it.
         names: take the place of ``stand_in(0)``, ``stand_in(1)`` and so on.
+        longest: letters of a name that are written.
     """
     stream = io.BytesIO()
     figure.savefig(stream, format="svg", metadata={"Date": None})
     root = ElementTree.fromstring(stream.getvalue())
     _plain(root, f"c{sha256(stream.getvalue())[:8]}-")
-    short = (name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in names)
-    written = {stand_in(k): name for k, name in enumerate(short)}
+    written = {stand_in(k): shortened(name, longest) for k, name in enumerate(names)}
     for text in root.iter("text"):
         text.text = written.get(text.text or "", text.text)
     root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": label}

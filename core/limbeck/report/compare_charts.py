@@ -63,7 +63,13 @@ def seconds_svg(points: Mapping[str, tuple[float, float, float]], best: str) -> 
 
 
 def against_seconds_svg(
-    points: Mapping[str, tuple[float, float, float, float]], best: str, what: str, *, unit: str = "", digits: int = 1
+    points: Mapping[str, tuple[float, float, float, float]],
+    best: str,
+    what: str,
+    *,
+    unit: str = "",
+    digits: int = 1,
+    longest: int = LONGEST,
 ) -> str:
     """Draw a figure against the time it took, each point by name.
 
@@ -73,11 +79,12 @@ def against_seconds_svg(
         what: the figure's name.
         unit: of the figure.
         digits: that a screen reader is told behind its point.
+        longest: letters of a name that are written.
 
     Returns:
         An ``<svg>`` element. The axis of time is logarithmic; names stand at its end, on lines to their points.
     """
-    right, height = 24 + 7 * min(LONGEST, max(map(len, points))), max(230, 60 + GAP * len(points))
+    right, height = 24 + 7 * min(longest, max(map(len, points))), max(230, 60 + GAP * len(points))
     names = sorted(points, key=lambda name: points[name][1])
     with drawing():
         figure, axes = new_axes(height, left=52, top=8, right=right, bottom=42)
@@ -100,7 +107,7 @@ def against_seconds_svg(
         axes.grid(axis="y")
         axes.set_xlabel("seconds")
         said = (f"{name} {value:.{digits}f}{unit} in {seconds:.3g} s" for name, (seconds, value, *_) in points.items())
-        return svg(figure, f"{what} against seconds: {', '.join(said)}", names)
+        return svg(figure, f"{what} against seconds: {', '.join(said)}", names, longest)
 
 
 def apart(places: Sequence[float], gap: float) -> list[float]:

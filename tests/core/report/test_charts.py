@@ -117,7 +117,7 @@ def test_names_are_text_never_formulas_or_markup():
     names = ["$x", "a $\\frac$ b", "<b>&", "猫と犬", "a name that is far too long for a chart"]
     written = texts(class_bars_svg(names, {"set": [0.5] * 5}))
     assert set(names[:4]) <= set(written)
-    assert any(text.endswith("…") and names[4].startswith(text[:-1]) for text in written)
+    assert any("…" in text and names[4].startswith(text.split("…")[0]) for text in written)
 
 
 def test_charts_can_share_a_page():

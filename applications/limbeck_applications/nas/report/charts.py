@@ -14,7 +14,6 @@ from limbeck.report.charts import (
     ACCENT,
     INK,
     LINE,
-    LONGEST,
     OTHER,
     SERIES,
     drawing,
@@ -23,6 +22,9 @@ from limbeck.report.charts import (
     svg,
 )
 from limbeck_applications.nas.statistics import Array, Estimate
+
+LONG = 28
+"""Letters of a proxy's name that are written: enough for a method and what else was asked."""
 
 STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)))
 """Ways to draw lines, of one colour after the other."""
@@ -81,7 +83,7 @@ def intervals_svg(estimates: Mapping[str, Estimate], best: str, floor: float | N
     Returns:
         An ``<svg>`` element.
     """
-    left = 16 + 7 * min(LONGEST, max(map(len, estimates)))
+    left = 16 + 7 * min(LONG, max(map(len, estimates)))
     with drawing():
         figure, axes = new_axes(34 + 26 * len(estimates), left, top=4, right=20, bottom=30)
         for k, (name, found) in enumerate(estimates.items()):
@@ -101,7 +103,7 @@ def intervals_svg(estimates: Mapping[str, Estimate], best: str, floor: float | N
         axes.margins(x=0.04)
         axes.grid(axis="x")
         said = (f"{name} {found.value:.3f}" for name, found in estimates.items())
-        return svg(figure, f"Spearman correlation with full training: {', '.join(said)}", list(estimates))
+        return svg(figure, f"Spearman correlation with full training: {', '.join(said)}", list(estimates), LONG)
 
 
 def front_svg(points: Sequence[tuple[float, float]], chosen: Sequence[int], what: str, cost: str) -> str:

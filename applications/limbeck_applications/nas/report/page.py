@@ -143,11 +143,11 @@ def _best_found(results: SearchResults) -> list[tuple[Architecture, str]]:
     tied = sum(one.value == first for one in results.every)
     ranked = sorted(results.every, key=lambda one: -(one.value or 0.0))[:DRAWN]
     again = {each.architecture: each.test for search in results.outcome.searches for each in search.retrained}
-    tested = {name: f", {100 * test:.2f} % when trained on all the images" for name, test in again.items()}
+    tested = {name: f", {100 * test:.2f} % when trained in full" for name, test in again.items()}
     return [
         (
             one.architecture,
-            (f"one of {tied} that tie for the best" if 1 < tied and one.value == first else f"{_nth(k)} by")
+            (f"one of {tied} that tie for the best" if tied > 1 and one.value == first else f"{_nth(k)} by")
             + f" score, {one.value:.4g}{tested.get(one.architecture.name, '')}",
         )
         for k, one in enumerate(ranked)

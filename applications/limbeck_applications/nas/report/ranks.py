@@ -10,7 +10,7 @@ from markupsafe import Markup
 from limbeck.report.charts import SERIES
 from limbeck.report.compare_charts import against_seconds_svg
 from limbeck_applications.nas.ranked import Line
-from limbeck_applications.nas.report.charts import front_svg, intervals_svg, scatter_svg
+from limbeck_applications.nas.report.charts import LONG, front_svg, intervals_svg, scatter_svg
 from limbeck_applications.nas.results import Results
 from limbeck_applications.nas.searchers.pareto import Objective, front, point
 from limbeck_applications.nas.searches import COSTS
@@ -136,7 +136,7 @@ def _against_seconds(results: Results) -> Markup:
             value = found.value or 0.0
             low, high = (value if end is None else end for end in (found.low, found.high))
             points[_named(line)] = max(FEWEST_SECONDS, line.seconds), value, min(value, low), max(value, high)
-    return Markup(against_seconds_svg(points, _best_short(results), "Spearman correlation", digits=3))
+    return Markup(against_seconds_svg(points, _best_short(results), "Spearman correlation", digits=3, longest=LONG))
 
 
 def _colours(results: Results) -> tuple[str, dict[str, list[int]]]:
@@ -159,17 +159,24 @@ def _scatters(results: Results) -> list[tuple[Line, Markup]]:
 
 
 def _within(results: Results) -> list[Within]:
-    """Gather the groups by kind: the best of full training, the best by the proxy itself, and each trait."""
+    """Gather the groups by kind: the best of full training, the best by the proxy itself, and each trait.
+
+    A group in which no proxy has a correlation, such as the best two of a few, is left out.
+    """
     if results.truth is None or not results.lines:
         return []
     kinds = {"Best by full training": "true top", "Best by the proxy itself": "own top"}
     kinds |= {trait.capitalize(): trait for trait in results.traits}
-    return [_kind(results, title, f"{prefix} ") for title, prefix in kinds.items()]
+    found = [_kind(results, title, f"{prefix} ") for title, prefix in kinds.items()]
+    return [table for table in found if table.heads]
 
 
 def _kind(results: Results, title: str, prefix: str) -> Within:
     every = {line.proxy: results.groups(line) for line in results.lines}
     names = [name for name in next(iter(every.values())) if name.startswith(prefix)]
+    names = [
+        name for name in names if any(line.within(every[line.proxy][name]).value is not None for line in results.lines)
+    ]
     heads = []
     for name in names:
         sizes = {len(groups[name]) for groups in every.values()}

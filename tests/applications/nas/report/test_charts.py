@@ -63,3 +63,11 @@ def test_curves_begin_where_there_is_a_score():
 def test_intervals_name_every_proxy_and_its_figure():
     svg = intervals_svg({"a": Estimate(0.5, 0.2, 0.7, 9), "b": Estimate(-0.1, None, None, 9)}, "a", 0.95)
     assert "a 0.500, b -0.100" in svg and {"a", "b"} <= set(texts(svg))
+
+
+def test_proxies_that_differ_at_the_end_keep_names_of_their_own():
+    names = ["dm, ipc=10, steps=200", "dm, ipc=10, steps=2000", "dm, ipc=10, settings.optimiser.lr_img=0.5",
+             "dm, ipc=10, settings.optimiser.lr_img=5"]  # fmt: skip
+    written = texts(intervals_svg({name: Estimate(0.5, 0.4, 0.6) for name in names}, names[0], None))
+    assert set(names[:2]) <= set(written) and len([text for text in written if text.startswith("dm")]) == 4
+    assert len({text for text in written if text.startswith("dm")}) == 4

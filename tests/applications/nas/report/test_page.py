@@ -96,6 +96,13 @@ def test_what_is_undefined_is_said_and_never_nan(rank_outcome):
     assert "undefined: all scores are equal" in words(text) and not re.search(r"\bnan\b", words(text))
 
 
+def test_groups_too_small_for_any_correlation_are_left_out(rank_outcome, ranked):
+    few = rank_outcome.architectures[:6]
+    assert "Best by full training Proxy 5 %" in words(ranked)
+    text = words(page(replace(rank_outcome, architectures=few, rankings=rank_outcome.rankings[2:3])))
+    assert "Best by full training" not in text and "Within groups" in text
+
+
 def test_a_ranking_that_has_just_begun_is_shown(rank_outcome):
     begun = [replace(each, scores={}, made=None, failed="") for each in rank_outcome.rankings]
     said = words(page(replace(rank_outcome, rankings=begun)))
@@ -110,7 +117,9 @@ def test_a_ranking_that_has_just_begun_is_shown(rank_outcome):
 def test_a_table_of_other_images_is_warned_of(rank_outcome, search_outcome, kind):
     outcome = rank_outcome if kind == "rank" else search_outcome
     table = replace(rank_outcome.truth, notes={"images": "10000"})
-    warning = "The table of full training was made with 10,000 training images, and here there are 55,000: give --images"
+    warning = (
+        "The table of full training was made with 10,000 training images, and here there are 55,000: give --images"
+    )
     assert warning in words(page(replace(outcome, truth=table, images=55000)))
     for same in (replace(outcome, truth=table, images=10000), replace(outcome, truth=table), outcome):
         assert "was made with" not in words(page(same))
@@ -122,8 +131,17 @@ def test_a_search_shows_curves_fronts_and_what_was_found(searched, architectures
     assert "Best score so far, mean at the end: random 0.625, eeea [population=4] 0.875" in html.unescape(searched)
     assert "eeea [population=4], seed 1 is missing: the budget cannot be met." in said
     assert "random, seed 1, not finished" in said and "2 of 4 searches finished" in said
-    assert f"{architectures[0].name} best by score, 0.875, 91.00 % when trained on all the images" in said
-    assert "In the table" not in said
+    assert f"{architectures[0].name} best by score, 0.875, 91.00 % when trained in full" in said
+    assert "In the table" not in said and "Trainings of the best" not in said
+    assert "The 2 seeds vary the searcher only" in said and "all training images but those kept aside" in said
+
+
+def test_a_search_that_grows_networks_says_how_often_its_best_was_trained(search_outcome):
+    random, grown, *_ = search_outcome.searches
+    found = [replace(one, notes={"trainings": one.number + 1}) for one in grown.found]
+    text = page(replace(search_outcome, searches=[random, replace(grown, found=found)]))
+    cells = re.findall(r'data-label="Trainings of the best" data-sort="(.*?)"', text)
+    assert cells == ["1.0", "3.0"] and "scores are not compared at equal training" in words(text)
 
 
 def test_a_search_that_has_just_begun_is_shown(search_outcome):
