@@ -95,6 +95,11 @@ class Line:
         return self.spread(lambda each: each.reached)
 
     @property
+    def trainings(self) -> Spread | None:
+        """How many trainings by the proxy the best by score has behind it: more than one where a searcher grows it."""
+        return self.spread(lambda each: float(each.best.notes.get("trainings", 1)) if each.best else None)
+
+    @property
     def volume(self) -> Spread | None:
         """Hypervolume."""
         return Spread.of(self.volumes)
@@ -146,9 +151,17 @@ class SearchResults:
 
     @property
     def best(self) -> Line | None:
-        """The line of the greatest mean best score; None where no search has a best."""
+        """The line of the greatest mean accuracy of full training or, unless all have one, of the greatest best score."""
+        trained = [(line.retrained.mean, line) for line in self.lines if line.retrained]
+        if trained and len(trained) == len(self.lines):
+            return max(trained, key=lambda each: each[0])[1]
         known = [(line.best.mean, line) for line in self.lines if line.best]
         return max(known, key=lambda each: each[0])[1] if known else None
+
+    @property
+    def unequal(self) -> bool:
+        """Whether a best score comes after more trainings than one, so that scores are not compared at equal training."""
+        return any(line.trainings is not None and line.trainings.mean != 1 for line in self.lines)
 
     @cached_property
     def every(self) -> list[Found]:
@@ -227,6 +240,7 @@ def _record(line: Line) -> dict[str, Any]:
         "planned": line.planned,
         "evaluations": line.evaluations,
         "seconds": line.seconds,
+        "trainings_of_best": None if line.trainings is None else line.trainings.mean,
         **{name: None if own is None else own.mean for name, own in spreads},
         **{f"{name}_std": None if own is None or own.number < 2 else own.std for name, own in spreads},
     }

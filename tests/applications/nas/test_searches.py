@@ -32,6 +32,23 @@ def test_the_best_is_the_mean_over_searches(results):
     assert eeea.retrained.mean == 0.91 and random.retrained is None and random.accuracy is None
 
 
+def test_the_best_is_by_full_training_where_all_were_trained(search_outcome, architectures):
+    random, grown, *_ = search_outcome.searches
+    better = Measured(architectures[70].name, 0, 0.93)
+    results = SearchResults.of(replace(search_outcome, searches=[replace(random, retrained=[better]), grown]))
+    assert results.best.searcher == "random" and results.lines[1].best.mean > results.lines[0].best.mean
+
+
+def test_trainings_behind_the_best_are_told(search_outcome, results, tmp_path):
+    random, grown, *_ = search_outcome.searches
+    found = [replace(one, notes={"trainings": one.number + 1}) for one in grown.found]
+    uneven = SearchResults.of(replace(search_outcome, searches=[random, replace(grown, found=found)]))
+    assert uneven.unequal and [line.trainings.mean for line in uneven.lines] == [1, 3] and not results.unequal
+    uneven.save(tmp_path)
+    rows = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
+    assert [row["trainings_of_best"] for row in rows] == ["1.0", "3.0"]
+
+
 def test_curves_rise_and_pass_over_what_came_to_nothing(search_outcome):
     assert best_so_far(search_outcome.searches[0]) == [0.5, 0.5, 0.75]
     assert best_so_far(search_outcome.searches[1]) == [0.5, 0.5, 0.875]
