@@ -1,4 +1,4 @@
-"""Architecture search on distilled proxies: what this application offers. Strings only, nothing heavy."""
+"""Commands: limbeck nas rank, search, truth, report. Kinds: nas_spaces, nas_proxies, nas_searchers. See docs/nas.md."""
 
 from __future__ import annotations
 
@@ -48,16 +48,26 @@ def register_nas_proxies(register: Register) -> None:
             "accuracy after training on a set distilled by any method",
             "arXiv:2006.05929",
         ),
-        ("random", "distilled:RandomSubset", "the same on real images taken by lot", ""),
-        ("herding", "distilled:HerdingSubset", "the same on real images near their class means", "arXiv:1207.4712"),
-        ("early_stopping", "early_stopping:EarlyStopping", "accuracy after little training on all images", ""),
-        ("parameters", "counts:Parameters", "number of trainable numbers", ""),
-        ("flops", "counts:Flops", "operations of a forward pass", ""),
-        ("synflow", "synflow:Synflow", "what flows through the absolute weights, no data", "arXiv:2006.05467"),
-        ("snip", "snip:Snip", "what the loss would lose with each weight", "arXiv:1810.02340"),
-        ("grad_norm", "grad_norm:GradNorm", "length of the gradient at the start", "arXiv:2101.08134"),
-        ("jacov", "jacov:Jacov", "how alike the input gradients of images are", "arXiv:2006.04647"),
-        ("nwot", "nwot:Nwot", "how many ways images switch the ReLUs", "arXiv:2006.04647"),
+        ("random", "distilled:RandomSubset", "accuracy after training on a few real images taken by lot", ""),
+        (
+            "herding",
+            "distilled:HerdingSubset",
+            "accuracy after training on a few real images near their class means",
+            "arXiv:1207.4712",
+        ),
+        ("early_stopping", "early_stopping:EarlyStopping", "accuracy after a few steps of training on all images", ""),
+        ("parameters", "counts:Parameters", "size: the number of weights", ""),
+        ("flops", "counts:Flops", "cost: operations of a forward pass", ""),
+        (
+            "synflow",
+            "synflow:Synflow",
+            "flow through the absolute weights of a fresh network, no data",
+            "arXiv:2006.05467",
+        ),
+        ("snip", "snip:Snip", "loss that a fresh network's weights carry, summed over weights", "arXiv:1810.02340"),
+        ("grad_norm", "grad_norm:GradNorm", "length of the loss's gradient at a fresh network", "arXiv:2101.08134"),
+        ("jacov", "jacov:Jacov", "how differently images move the output of a fresh network", "arXiv:2006.04647"),
+        ("nwot", "nwot:Nwot", "how differently images switch the ReLUs of a fresh network", "arXiv:2006.04647"),
     ):
         register(name, f"{HERE}.proxies.{place}", summary=summary, paper=paper)
 
@@ -69,7 +79,19 @@ def register_nas_searchers(register: Register) -> None:
         ("exhaustive", "exhaustive:Exhaustive", "every architecture of the space", "", ""),
         ("random", "random:Random", "architectures by lot", "arXiv:1902.07638", ""),
         ("eeea", "eeea:Eeea", "NSGA-II from a population that obeys a budget", "arXiv:2108.06156", "nas"),
-        ("eas", "eas:Eas", "networks widened and deepened without changing what they compute", "arXiv:1707.04873", ""),
-        ("tas", "tas:Tas", "widths and depths learned in one network, then distillation", "arXiv:1905.09717", ""),
+        (
+            "eas",
+            "eas.searcher:Eas",
+            "networks widened and deepened without changing what they compute",
+            "arXiv:1707.04873",
+            "",
+        ),
+        (
+            "tas",
+            "tas.searcher:Tas",
+            "widths and depths learned in one network, then distillation",
+            "arXiv:1905.09717",
+            "",
+        ),
     ):
         register(name, f"{HERE}.searchers.{place}", summary=summary, paper=paper, extra=extra)

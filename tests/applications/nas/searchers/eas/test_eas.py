@@ -18,8 +18,8 @@ from limbeck_applications.nas.candidates.lab import KeptLab
 from limbeck_applications.nas.candidates.scoring import Scorer
 from limbeck_applications.nas.problem import problem_of
 from limbeck_applications.nas.proxies.distilled import RandomSubset
-from limbeck_applications.nas.searchers.controllers import Action
-from limbeck_applications.nas.searchers.eas import changed, reward
+from limbeck_applications.nas.searchers.eas.controllers import Action
+from limbeck_applications.nas.searchers.eas.searcher import changed, reward
 from limbeck_applications.nas.spaces.chains import Chains
 from limbeck_applications.nas.staged import StagedSpace
 from limbeck_applications.nas.study.images import Images

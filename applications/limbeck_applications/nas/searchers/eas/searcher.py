@@ -29,9 +29,9 @@ from limbeck_applications.nas.candidates.job import network_of
 from limbeck_applications.nas.proxies.trained import TrainedProxy
 from limbeck_applications.nas.proxy import Proxy
 from limbeck_applications.nas.searcher import Child, Lab, Searcher, Trial
-from limbeck_applications.nas.searchers.controllers import Action, Bandit, Chance, Controller, Decision
-from limbeck_applications.nas.searchers.net2net import deeper, wider
-from limbeck_applications.nas.searchers.policy import Policy
+from limbeck_applications.nas.searchers.eas.controllers import Action, Bandit, Chance, Controller, Decision
+from limbeck_applications.nas.searchers.eas.net2net import deeper, wider
+from limbeck_applications.nas.searchers.eas.policy import Policy
 from limbeck_applications.nas.space import Architecture, Genome, SearchSpace
 from limbeck_applications.nas.staged import StagedSpace, Stages
 
@@ -48,7 +48,7 @@ NEAREST = 0.999
 
 
 @dataclass(frozen=True)
-class Path:
+class Way:
     """What a controller decided for one network, and where it led."""
 
     decisions: list[Decision]
@@ -99,10 +99,10 @@ class Eas(Searcher):
 
     def search(self, lab: Lab) -> None:
         """Grow networks until no evaluation is left, or nothing new can be grown."""
-        Search(lab, self.options).run()
+        Growth(lab, self.options).run()
 
 
-class Search:
+class Growth:
     """One search.
 
     Args:
@@ -132,14 +132,14 @@ class Search:
         if base is None:
             raise UsageError(f"searcher 'eas' has no network to grow: {trials[0].failed or 'no weights were kept'}")
         while base is not None and self.lab.remaining:
-            paths = self._paths(base, min(self.options.networks, self.lab.remaining))
-            if not paths:
+            ways = self._ways(base, min(self.options.networks, self.lab.remaining))
+            if not ways:
                 self.spent.add(base.number)
                 base = self._best(self.lab.trials)
                 continue
-            trials = self.lab.grow([self._child(base, path, episode) for path in paths])
+            trials = self.lab.grow([self._child(base, way, episode) for way in ways])
             _require_accuracies(trials, self.lab.proxy)
-            self._learn(paths, trials)
+            self._learn(ways, trials)
             if self.options.rebase and episode % self.options.rebase == 0:
                 base = self._best(self.lab.trials)
             episode += 1
@@ -155,19 +155,19 @@ class Search:
         left = [trial for trial in trials if trial.key and not trial.failed and trial.number not in self.spent]
         return max(left, key=lambda trial: (trial.value, -trial.number), default=None)
 
-    def _paths(self, base: Trial, number: int) -> list[Path]:
+    def _ways(self, base: Trial, number: int) -> list[Way]:
         """Draw ways to architectures that were never scored, one for each network of an episode."""
-        found: list[Path] = []
+        found: list[Way] = []
         for _ in range(number):
             for attempt in range(TRIES + LOTS):
-                path = self._path(base, by_lot=attempt >= TRIES)
-                if path.architecture.genome not in self.seen:
-                    self.seen.add(path.architecture.genome)
-                    found.append(path)
+                way = self._way(base, by_lot=attempt >= TRIES)
+                if way.architecture.genome not in self.seen:
+                    self.seen.add(way.architecture.genome)
+                    found.append(way)
                     break
         return found
 
-    def _path(self, base: Trial, *, by_lot: bool) -> Path:
+    def _way(self, base: Trial, *, by_lot: bool) -> Way:
         who: Controller = self.lot if by_lot else self.controller
         stages, decisions = self.space.stages(base.architecture.genome), list[Decision]()
         for step in range(self.options.widen + self.options.deepen):
@@ -177,22 +177,22 @@ class Search:
             decisions.append(Decision(stages, who.widen(stages) if wide else who.deepen(stages)))
             stages = changed(self.space, stages, decisions[-1].action)
         norm = self.space.norm(base.architecture.genome)
-        return Path(decisions, self.space.from_stages(stages, norm), by_lot)
+        return Way(decisions, self.space.from_stages(stages, norm), by_lot)
 
-    def _child(self, base: Trial, path: Path, episode: int) -> Child:
-        """Take the base's weights along a path."""
+    def _child(self, base: Trial, way: Way, episode: int) -> Child:
+        """Take the base's weights along a way."""
         state, norm = self.lab.state(base), self.space.norm(base.architecture.genome)
-        for decision in path.decisions:
+        for decision in way.decisions:
             state = self._changed(decision, norm, state)
         notes = {
-            "action": ", ".join(filter(None, (_words(decision.action) for decision in path.decisions))),
+            "action": ", ".join(filter(None, (_words(decision.action) for decision in way.decisions))),
             "parent": base.architecture.name,
             "parent_number": base.number,
             "episode": episode,
-            "by_lot": path.by_lot,
+            "by_lot": way.by_lot,
             "trainings": int(base.notes.get("trainings", 1)) + 1,
         }
-        return Child(path.architecture, state, notes)
+        return Child(way.architecture, state, notes)
 
     def _changed(self, decision: Decision, norm: str, state: State) -> State:
         """Return the weights after one decision, which compute what they did but for the noise."""
@@ -211,13 +211,13 @@ class Search:
         architecture = self.space.from_stages(stages, norm)
         return network_of(self.space, architecture, self.lab.problem.spec, torch.device("cpu"))
 
-    def _learn(self, paths: Sequence[Path], trials: Sequence[Trial]) -> None:
+    def _learn(self, ways: Sequence[Way], trials: Sequence[Trial]) -> None:
         """Tell the controller what came of its own decisions."""
         rewards = [reward(trial.value) for trial in trials]
         self.average += self.options.decay * (sum(rewards) / len(rewards) - self.average)
-        own = [(path, value - self.average) for path, value in zip(paths, rewards, strict=True) if not path.by_lot]
+        own = [(way, value - self.average) for way, value in zip(ways, rewards, strict=True) if not way.by_lot]
         if own:
-            self.controller.learn([path.decisions for path, _ in own], [value for _, value in own])
+            self.controller.learn([way.decisions for way, _ in own], [value for _, value in own])
 
 
 def changed(space: StagedSpace, stages: Stages, action: Action) -> Stages:

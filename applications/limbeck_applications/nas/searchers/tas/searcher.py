@@ -30,8 +30,8 @@ from limbeck_applications.nas.candidates.job import network_of
 from limbeck_applications.nas.proxies.trained import Lesson, TrainedProxy
 from limbeck_applications.nas.proxy import Proxy
 from limbeck_applications.nas.searcher import Lab, Searcher
-from limbeck_applications.nas.searchers.sizes import Grid, Likeliest
-from limbeck_applications.nas.searchers.supernet import Course, Supernet, updates_worth
+from limbeck_applications.nas.searchers.tas.sizes import Grid, Likeliest
+from limbeck_applications.nas.searchers.tas.supernet import Course, Supernet, updates_worth
 from limbeck_applications.nas.space import Architecture, SearchSpace
 from limbeck_applications.nas.staged import StagedSpace
 from limbeck_applications.nas.training import trained
@@ -89,10 +89,10 @@ class Tas(Searcher):
         Raises:
             UsageError: no chain costs what is asked for, or there are too few images or evaluations.
         """
-        Search(lab, self.options).run()
+        Sizing(lab, self.options).run()
 
 
-class Search:
+class Sizing:
     """One search.
 
     Args:

@@ -29,9 +29,9 @@ from limbeck.training.schedule import Cosine, Steps
 from limbeck.training.single import Training
 from limbeck.training.task import Settings, Task
 from limbeck_applications.nas.proxies.trained import Lesson, without_single
-from limbeck_applications.nas.searchers.halves import Part, PartLabels, halves
-from limbeck_applications.nas.searchers.sizes import Grid, Likeliest, expected_flops, mode
-from limbeck_applications.nas.searchers.transformable import Transformable, drawn
+from limbeck_applications.nas.searchers.tas.halves import Part, PartLabels, halves
+from limbeck_applications.nas.searchers.tas.sizes import Grid, Likeliest, expected_flops, mode
+from limbeck_applications.nas.searchers.tas.transformable import Transformable, drawn
 
 FIRST, LAST = 5.0, 0.1
 """Temperatures at the beginning and at the end."""

@@ -11,8 +11,8 @@ from limbeck.networks import FunctionalNetwork
 from limbeck.plugins import registry
 from limbeck.seeding import generator
 from limbeck_applications.nas.candidates.job import network_of
-from limbeck_applications.nas.searchers.sizes import Grid
-from limbeck_applications.nas.searchers.transformable import Draw, Transformable, drawn, gumbel, interpolated
+from limbeck_applications.nas.searchers.tas.sizes import Grid
+from limbeck_applications.nas.searchers.tas.transformable import Draw, Transformable, drawn, gumbel, interpolated
 
 SPEC = DataSpec("digits", (1, 8, 8), 3, ("0", "1", "2"), (0.5,), (0.5,), mirror=False)
 WIDTHS = [2, 3, 6]

@@ -18,9 +18,17 @@ from limbeck_applications.nas.candidates.kept import Scores
 from limbeck_applications.nas.candidates.lab import KeptLab
 from limbeck_applications.nas.candidates.scoring import Scorer
 from limbeck_applications.nas.problem import problem_of
-from limbeck_applications.nas.searchers.halves import Part, PartLabels, halves
-from limbeck_applications.nas.searchers.sizes import Grid, expected_flops, mode
-from limbeck_applications.nas.searchers.supernet import FIRST, LAST, Course, Supernet, batch_size, seen, updates_worth
+from limbeck_applications.nas.searchers.tas.halves import Part, PartLabels, halves
+from limbeck_applications.nas.searchers.tas.sizes import Grid, expected_flops, mode
+from limbeck_applications.nas.searchers.tas.supernet import (
+    FIRST,
+    LAST,
+    Course,
+    Supernet,
+    batch_size,
+    seen,
+    updates_worth,
+)
 from limbeck_applications.nas.spaces.chains import Chains
 from limbeck_applications.nas.study.images import Images
 

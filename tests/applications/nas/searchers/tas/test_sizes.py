@@ -10,7 +10,7 @@ import torch
 
 from limbeck.data import DataSpec
 from limbeck.plugins import registry
-from limbeck_applications.nas.searchers.sizes import Grid, Likeliest, expected_flops, mode
+from limbeck_applications.nas.searchers.tas.sizes import Grid, Likeliest, expected_flops, mode
 
 SPEC = DataSpec("digits", (1, 8, 8), 3, ("0", "1", "2"), (0.5,), (0.5,), mirror=False)
 

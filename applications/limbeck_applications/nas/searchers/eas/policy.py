@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from limbeck_applications.nas.searchers.controllers import Action, Controller, Decision, stage_of
+from limbeck_applications.nas.searchers.eas.controllers import Action, Controller, Decision, stage_of
 from limbeck_applications.nas.staged import StagedSpace, Stages
 
 EMBEDDING, UNITS = 16, 50

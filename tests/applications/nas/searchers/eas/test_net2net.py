@@ -9,7 +9,7 @@ from torch import nn
 from limbeck.errors import UsageError
 from limbeck.networks import FunctionalNetwork
 from limbeck.plugins import registry
-from limbeck_applications.nas.searchers.net2net import deeper, wider
+from limbeck_applications.nas.searchers.eas.net2net import deeper, wider
 
 SHAPE = (1, 16, 16)
 

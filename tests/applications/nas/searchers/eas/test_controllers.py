@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from limbeck.plugins import registry
-from limbeck_applications.nas.searchers.controllers import Action, Bandit, Chance, Decision
-from limbeck_applications.nas.searchers.policy import Policy
+from limbeck_applications.nas.searchers.eas.controllers import Action, Bandit, Chance, Decision
+from limbeck_applications.nas.searchers.eas.policy import Policy
 
 KINDS = [Policy, Bandit, Chance]
 

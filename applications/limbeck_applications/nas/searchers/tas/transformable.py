@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck_applications.nas.searchers.sizes import Grid
+from limbeck_applications.nas.searchers.tas.sizes import Grid
 
 
 @dataclass(frozen=True)

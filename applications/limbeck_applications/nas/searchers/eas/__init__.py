@@ -1,0 +1,1 @@
+"""EAS, and what it is made of."""

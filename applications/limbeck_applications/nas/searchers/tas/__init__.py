@@ -1,0 +1,1 @@
+"""TAS, and what it is made of."""
