@@ -10,63 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from limbeck.cli.studies import leave_out, stoppable
+from limbeck_applications.nas.flags import CONTINUED, SHARED, options, out
+from limbeck_applications.nas.helps import RANK, SEARCH, TRUTH
 
 if TYPE_CHECKING:
     from limbeck_applications.nas.study.asked import ProblemSettings
-
-COMPONENTS = """\b
-Options of a component follow its name: distilled:method=dm,ipc=10 or eeea:population=10,most_parameters=50000;
-with a dot, options within options: distilled:method=dm,settings.optimiser.lr_img=1.
-  limbeck list nas_proxies        limbeck show nas_proxies distilled
-  limbeck list nas_spaces         limbeck show nas_spaces chains
-  limbeck list nas_searchers      limbeck show nas_searchers eeea
-"""
-
-RANK = f"""\b
-Examples:
-  limbeck nas rank --proxy distilled:method=dm,ipc=2,epochs=20 --proxy parameters --sample 12
-      twelve networks on the built-in digits: a minute on a CPU
-  limbeck nas rank --data fashion_mnist --images 10000 --validation 5000 \\
-      --proxy distilled:method=dm --proxy random,early_stopping,parameters,synflow --out runs/rank
-      all 72 networks against the table that comes with Limbeck; Ctrl-C and the same line again continue it
-  limbeck nas rank --space nb201 --truth nb201.csv --sample 200 --data cifar10 --proxy nwot --proxy flops
-      a benchmark's own table: columns architecture, test and, if there are, seed, validation, seconds
-
-\b
-Proxies are scored on training images and on images kept aside from them (--validation); test images are never
-looked at. What full training reaches stands in a table of truth, against which rankings are held at the end:
-the one that comes with Limbeck, --truth FILE, or none. 'limbeck nas truth' makes one.
-
-{COMPONENTS}"""
-
-SEARCH = f"""\b
-Examples:
-  limbeck nas search --searcher random --evaluations 8 --proxy distilled:method=dm,ipc=2,epochs=20
-      eight of the 72 networks, on the built-in digits
-  limbeck nas search --space cells:channels=8 --searcher eeea:population=10 --searcher random \\
-      --proxy distilled:method=dm,epochs=30 --data fashion_mnist --evaluations 40 --seeds 3 --out runs/cells
-      two searchers at equal evaluations; Ctrl-C and the same line again continue it
-  limbeck nas search --space chains --searcher eas --searcher random --data cifar10 --retrain 3
-      the three best of each search are trained on all the images
-
-\b
-Each search may score --evaluations architectures by the one proxy. Scores, weights and what the proxy makes are
-kept in OUT and shared by all searches. The best are trained on all the images (--retrain) and only then tested.
-
-{COMPONENTS}"""
-
-TRUTH = """\b
-Examples:
-  limbeck nas truth --sample 6 --epochs 1 --seeds 1
-      six networks on the built-in digits
-  limbeck nas truth --space convnet72 --data fashion_mnist --images 10000 --validation 5000 --epochs 5 --seeds 2 \\
-      --out runs/truth
-      the table that comes with Limbeck: half an hour on a CPU; Ctrl-C and the same line again continue it
-
-\b
-The table is OUT/truth.csv; give it to 'limbeck nas rank --truth'. --set training.lr=0.02 and the like change how
-networks are trained: epochs, lr, momentum, weight_decay, batch_size, schedule, augmentation.
-"""
 
 SETTINGS = {
     "data": ("data",),
@@ -87,51 +35,6 @@ SETTINGS = {
 
 TYPED = {"proxies": "proxy", "searchers": "searcher", "pairs": "set"}
 """What options are called whose parameters have another name."""
-
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-SHARED: tuple[Decorator, ...] = (
-    click.option("--space", metavar="NAME", help="Search space.  [default: convnet72]"),
-    click.option("--data", metavar="NAME", help="Real data set.  [default: digits]"),
-    click.option("--images", type=int, help="Training images in all.  [default: what validation leaves]"),
-    click.option("--validation", type=int, help="Training images kept aside.  [default: a fifth, at most 5,000]"),
-    click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1.  [default: auto]"),
-    click.option("--executor", metavar="NAME", help="processes scores several at once.  [default: serial]"),
-    click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other setting; repeatable."),
-    click.option(
-        "--data-root", type=click.Path(path_type=Path), help="Folder of data sets.  [default: $LIMBECK_DATA or data]"
-    ),
-    click.option("--download", is_flag=True, help="Fetch missing data; without it nothing touches the network."),
-)
-
-CONTINUED: tuple[Decorator, ...] = (
-    click.option(
-        "--network", metavar="NAME", help="Network that sets are distilled with.  [default: convnet-d3-w32-in]"
-    ),
-    click.option(
-        "--resume",
-        type=click.Path(path_type=Path),
-        metavar="FOLDER",
-        help="Continue the study in FOLDER with the settings it began with.",
-    ),
-)
-
-
-def options(*groups: tuple[Decorator, ...]) -> Decorator:
-    """Return a decorator that adds options in the order they stand here."""
-
-    def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed([each for group in groups for each in group]):
-            function = option(function)
-        return function
-
-    return add
-
-
-def out(default: str) -> tuple[Decorator, ...]:
-    """Return the option for a study's folder."""
-    said = f"Folder of the study; the same folder continues it.  [default: {default}]"
-    return (click.option("--out", type=click.Path(path_type=Path), help=said),)
 
 
 @click.group()
@@ -174,8 +77,8 @@ def rank(out: Path | None, resume: Path | None, data_root: Path | None, download
 @click.option("--searcher", "searchers", multiple=True, metavar="NAME", help="Searcher; repeatable.  [default: random]")
 @click.option("--proxy", metavar="NAME", help="Proxy to search by.  [default: distilled]")
 @click.option("--evaluations", type=int, help="Architectures that each search may score.  [default: 40]")
-@click.option("--seeds", type=int, help="Searches by each searcher, numbered from 0.  [default: 1]")
-@click.option("--retrain", type=int, help="Best of each search, trained on all the images.  [default: 1]")
+@click.option("--seeds", type=int, help="Searches by each searcher; the proxy stays the same.  [default: 1]")
+@click.option("--retrain", type=int, help="Best of each search that are trained in full.  [default: 1]")
 @options(SHARED, CONTINUED, out("runs/nas-search-SPACE-DATA"))
 def search(out: Path | None, resume: Path | None, data_root: Path | None, download: bool, **flags: Any) -> int:
     """Search a space by a proxy, with one searcher or several at equal evaluations.
@@ -195,7 +98,10 @@ def search(out: Path | None, resume: Path | None, data_root: Path | None, downlo
 @click.option("--seeds", type=int, help="Trainings of each architecture, numbered from 0.  [default: 2]")
 @options(SHARED, out("runs/nas-truth-SPACE-DATA"))
 def truth(out: Path | None, data_root: Path | None, download: bool, **flags: Any) -> None:
-    """Train every architecture of a space on all the images, and write what they reach on test images as a table."""
+    """Train every architecture of a space in full, and write what they reach on test images as a table.
+
+    In full is on all training images but those kept aside (--validation), or on as many as --images says.
+    """
     from limbeck.cli.compare import typed
     from limbeck_applications.nas.screen import TruthScreen
     from limbeck_applications.nas.study.asked import TruthSettings

@@ -10,15 +10,15 @@ from rich.console import Console
 from limbeck.cli.compare_screen import fitted
 from limbeck.cli.follower import Follower
 from limbeck.cli.screen import duration, plural
-from limbeck_applications.nas.ranked import Line
-from limbeck_applications.nas.results import Results
-from limbeck_applications.nas.searches import SearchResults
-from limbeck_applications.nas.searches import Spread as SearchSpread
-from limbeck_applications.nas.statistics import Estimate
 from limbeck_applications.nas.study.asked import TruthSettings
 from limbeck_applications.nas.study.audience import Audience
 from limbeck_applications.nas.study.kept import Outcome
 from limbeck_applications.nas.study.rows import Found, Made, RankOutcome, Scored
+from limbeck_applications.nas.tables.ranked import Line
+from limbeck_applications.nas.tables.results import Results
+from limbeck_applications.nas.tables.searches import SearchResults
+from limbeck_applications.nas.tables.searches import Spread as SearchSpread
+from limbeck_applications.nas.tables.statistics import Estimate
 from limbeck_applications.nas.truth import Measured, Truth, differing
 
 RANK_SPARED = ("no score", "making", "regret", "weighted", "tau-b", "images", "above params")

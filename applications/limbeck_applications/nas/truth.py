@@ -96,8 +96,8 @@ def differing(truth: Truth | None, images: int) -> str:
     if not images or its is None or its == images:
         return ""
     return (
-        f"the table of full training was made with {its:,} training images, and here there are {images:,}: give --images "
-        f"{its}, or make a table of your own with 'limbeck nas truth'."
+        f"the table of full training was made with {its:,} training images, and here there are {images:,}: give "
+        f"--images {its}, or make a table of your own with 'limbeck nas truth'."
     )
 
 

@@ -7,7 +7,16 @@ import pickle
 import pytest
 
 from limbeck.errors import DataError, UsageError
-from limbeck_applications.nas.truth import COLUMNS, Measured, Truth, covering, differing, read_truth, shipped, write_truth
+from limbeck_applications.nas.truth import (
+    COLUMNS,
+    Measured,
+    Truth,
+    covering,
+    differing,
+    read_truth,
+    shipped,
+    write_truth,
+)
 
 HEADER = ",".join(COLUMNS)
 

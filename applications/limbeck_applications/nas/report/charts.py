@@ -21,7 +21,7 @@ from limbeck.report.charts import (
     stand_in,
     svg,
 )
-from limbeck_applications.nas.statistics import Array, Estimate
+from limbeck_applications.nas.tables.statistics import Array, Estimate
 
 LONG = 28
 """Letters of a proxy's name that are written: enough for a method and what else was asked."""

@@ -18,12 +18,12 @@ from limbeck_applications.nas.drawing import Drawing
 from limbeck_applications.nas.report.graphs import graph_svg, is_column
 from limbeck_applications.nas.report.ranks import rank_values
 from limbeck_applications.nas.report.searched import search_values
-from limbeck_applications.nas.results import Results
-from limbeck_applications.nas.searches import SearchResults
 from limbeck_applications.nas.space import Architecture, SearchSpace
 from limbeck_applications.nas.study.asked import ProblemSettings
 from limbeck_applications.nas.study.kept import Outcome
 from limbeck_applications.nas.study.rows import Made, RankOutcome
+from limbeck_applications.nas.tables.results import Results
+from limbeck_applications.nas.tables.searches import SearchResults
 from limbeck_applications.nas.truth import differing
 
 FILE = "report.html"

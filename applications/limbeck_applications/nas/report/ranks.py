@@ -9,12 +9,12 @@ from markupsafe import Markup
 
 from limbeck.report.charts import SERIES
 from limbeck.report.compare_charts import against_seconds_svg
-from limbeck_applications.nas.ranked import Line
 from limbeck_applications.nas.report.charts import LONG, front_svg, intervals_svg, scatter_svg
-from limbeck_applications.nas.results import Results
 from limbeck_applications.nas.searchers.pareto import Objective, front, point
-from limbeck_applications.nas.searches import COSTS
-from limbeck_applications.nas.statistics import Estimate
+from limbeck_applications.nas.tables.ranked import Line
+from limbeck_applications.nas.tables.results import Results
+from limbeck_applications.nas.tables.searches import COSTS
+from limbeck_applications.nas.tables.statistics import Estimate
 
 COLOURED = "norm"
 """The trait that points are coloured by, where a space has it."""

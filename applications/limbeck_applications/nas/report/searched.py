@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from limbeck_applications.nas.report.charts import curves_svg, front_svg
 from limbeck_applications.nas.report.ranks import NAMES
-from limbeck_applications.nas.searches import COSTS, SearchResults
+from limbeck_applications.nas.tables.searches import COSTS, SearchResults
 
 
 def search_values(results: SearchResults) -> dict[str, Any]:

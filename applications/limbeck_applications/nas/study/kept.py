@@ -52,7 +52,8 @@ def title_of(kind: str, spec: Spec) -> str:
     values, given = (options.model_dump(mode="json", exclude_defaults=brief) for brief in (False, True))
     if "method" in values:
         given = {"method": values["method"], **given}
-    return tidied(spec.name + (f" [{', '.join(_written(key, value) for key, value in given.items())}]" if given else ""))
+    words = ", ".join(_written(key, value) for key, value in given.items())
+    return tidied(f"{spec.name} [{words}]" if given else spec.name)
 
 
 def tidied(title: str) -> str:
@@ -229,12 +230,21 @@ def _architecture(values: dict[str, Any]) -> Architecture:
 
 def _ranking(values: dict[str, Any], folder: Path) -> Ranking:
     scores = {name: Scored(**each) for name, each in values["scores"].items()}
-    return Ranking(**{**values, "proxy": tidied(values["proxy"]), "made": _made(values["made"], folder), "scores": scores})
+    return Ranking(
+        **{**values, "proxy": tidied(values["proxy"]), "made": _made(values["made"], folder), "scores": scores}
+    )
 
 
 def _search(values: dict[str, Any]) -> Searched:
     found = [Found(**{**each, "architecture": _architecture(each["architecture"])}) for each in values["found"]]
-    return Searched(**{**values, "searcher": tidied(values["searcher"]), "found": found, "retrained": [Measured(**each) for each in values["retrained"]]})
+    return Searched(
+        **{
+            **values,
+            "searcher": tidied(values["searcher"]),
+            "found": found,
+            "retrained": [Measured(**each) for each in values["retrained"]],
+        }
+    )
 
 
 def _truth(values: dict[str, Any]) -> Truth:

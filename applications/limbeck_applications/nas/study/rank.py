@@ -20,7 +20,7 @@ from limbeck_applications.nas.study.audience import Audience, tell_broken
 from limbeck_applications.nas.study.images import images_of
 from limbeck_applications.nas.study.kept import check_folder, check_names, check_titles, save_outcome, title_of
 from limbeck_applications.nas.study.rows import Ranking, RankOutcome, Scored
-from limbeck_applications.nas.tops import check_top
+from limbeck_applications.nas.tables.tops import check_top
 from limbeck_applications.nas.truth import Truth, covering, shipped
 
 PAGE_SECONDS = 60

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from limbeck_applications.nas.report.charts import _count, curves_svg, front_svg, intervals_svg, scatter_svg
-from limbeck_applications.nas.statistics import Estimate
+from limbeck_applications.nas.tables.statistics import Estimate
 
 
 def texts(svg):

@@ -107,7 +107,7 @@ def test_a_ranking_that_has_just_begun_is_shown(rank_outcome):
     begun = [replace(each, scores={}, made=None, failed="") for each in rank_outcome.rankings]
     said = words(page(replace(rank_outcome, rankings=begun)))
     assert "No proxy is finished yet." in said and "6 of 6 rankings are not finished." in said
-    first, *others = rank_outcome.rankings
+    first = rank_outcome.rankings[0]
     some = {name: first.scores[name] for name in list(first.scores)[:12]}
     said = words(page(replace(rank_outcome, rankings=[replace(first, scores=some), *begun[1:]])))
     assert "6 of 6 rankings are not finished: distilled [dm], seed 0, 12 of 72 scored." in said

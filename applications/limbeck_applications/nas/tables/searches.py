@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.compare.rows import write_csv
-from limbeck_applications.nas.results import SCORES_CSV, TABLE_CSV
 from limbeck_applications.nas.searchers.pareto import Objective, front, point, shares
 from limbeck_applications.nas.study.rows import Found, Searched, SearchOutcome
+from limbeck_applications.nas.tables.results import SCORES_CSV, TABLE_CSV
 
 COSTS: tuple[Objective, ...] = ("parameters", "flops")
 """What a score is weighed against."""
@@ -151,7 +151,7 @@ class SearchResults:
 
     @property
     def best(self) -> Line | None:
-        """The line of the greatest mean accuracy of full training or, unless all have one, of the greatest best score."""
+        """The line of the greatest mean accuracy of full training or, unless all have one, of the best score."""
         trained = [(line.retrained.mean, line) for line in self.lines if line.retrained]
         if trained and len(trained) == len(self.lines):
             return max(trained, key=lambda each: each[0])[1]
@@ -160,7 +160,7 @@ class SearchResults:
 
     @property
     def unequal(self) -> bool:
-        """Whether a best score comes after more trainings than one, so that scores are not compared at equal training."""
+        """Whether a best score comes after more trainings than one: then scores are not of equal training."""
         return any(line.trainings is not None and line.trainings.mean != 1 for line in self.lines)
 
     @cached_property

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr, weightedtau
 
-from limbeck_applications.nas import statistics
-from limbeck_applications.nas.statistics import (
+from limbeck_applications.nas.tables import resampling, statistics
+from limbeck_applications.nas.tables.resampling import resamples
+from limbeck_applications.nas.tables.statistics import (
     Estimate,
     ceiling,
     difference,
     kendall,
     noise_floor,
-    resamples,
     spearman,
     usable,
     weighted,
@@ -63,9 +63,9 @@ def test_resampled_figures_are_those_of_the_resample(pairs):
     scores, truth, _ = varied(pairs)
     counts = resamples(len(truth), 5)
     for many, single in (
-        (statistics._rhos, spearmanr),
-        (statistics._taus, kendalltau),
-        (statistics._weighted_taus, weightedtau),
+        (resampling.rhos, spearmanr),
+        (resampling.taus, kendalltau),
+        (resampling.weighted_taus, weightedtau),
     ):
         for found, own in zip(many(scores, truth, counts), counts, strict=True):
             places = np.repeat(np.arange(len(truth)), own.astype(int))

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from limbeck_applications.nas import tops
-from limbeck_applications.nas.statistics import (
+from limbeck_applications.nas.study.rows import Ranking
+from limbeck_applications.nas.tables import tops
+from limbeck_applications.nas.tables.statistics import (
     Array,
     Estimate,
     difference,
@@ -20,7 +21,6 @@ from limbeck_applications.nas.statistics import (
     usable,
     weighted,
 )
-from limbeck_applications.nas.study.rows import Ranking
 
 Places = NDArray[np.int64]
 

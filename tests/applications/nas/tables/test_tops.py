@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from limbeck.errors import UsageError
-from limbeck_applications.nas.tops import best, best_rank, check_top, precision, regret, share_of
+from limbeck_applications.nas.tables.tops import best, best_rank, check_top, precision, regret, share_of
 
 
 def array(*values):

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from limbeck_applications.nas.searches import SearchResults, best_so_far
+from limbeck_applications.nas.tables.searches import SearchResults, best_so_far
 from limbeck_applications.nas.truth import Measured, Truth
 
 

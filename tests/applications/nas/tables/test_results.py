@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from limbeck_applications.nas.results import Results
+from limbeck_applications.nas.tables.results import Results
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,9 @@ def test_the_noise_of_full_training_is_known_in_every_group(results, lines, rank
     places = results.groups(lines["nwot"])["true top 10 %"]
     assert results.floors["true top 10 %"].value == pytest.approx(spearmanr(zero[places], one[places]).statistic)
     assert results.floors["all"] == results.floor and results.floor.value > results.floors["true top 10 %"].value
-    own = [spearmanr(a[best], b[best]).statistic for a, b in ((zero, one), (one, zero)) for best in [np.argsort(-a)[:8]]]
+    own = [
+        spearmanr(a[best], b[best]).statistic for a, b in ((zero, one), (one, zero)) for best in [np.argsort(-a)[:8]]
+    ]
     assert results.floors["own top 10 %"].value == pytest.approx(np.mean(own))
     assert results.floor.value < results.ceiling < 1
     results.save(tmp_path)

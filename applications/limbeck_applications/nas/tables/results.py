@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from limbeck.compare.rows import write_csv
-from limbeck_applications.nas import tops
-from limbeck_applications.nas.ranked import Line, Places, Top
 from limbeck_applications.nas.space import Architecture
-from limbeck_applications.nas.statistics import Array, Estimate, ceiling, kendall, noise_floor, weighted
 from limbeck_applications.nas.study.rows import Ranking, RankOutcome
+from limbeck_applications.nas.tables import tops
+from limbeck_applications.nas.tables.ranked import Line, Places, Top
+from limbeck_applications.nas.tables.statistics import Array, Estimate, ceiling, kendall, noise_floor, weighted
 
 TABLE_CSV, GROUPS_CSV, SCORES_CSV = "table.csv", "groups.csv", "scores.csv"
 
@@ -91,7 +91,7 @@ class Results:
 
     @property
     def alike(self) -> list[Line]:
-        """The lines that the best is not told apart from: the interval of the difference holds zero, or there is none."""
+        """The lines that the best is not told apart from: the interval of the difference holds zero or is missing."""
         apart = [(line, self.ordered[0].over(line).low) for line in self.ordered[1:]]
         return [line for line, low in apart if low is None or low <= 0]
 
