@@ -67,7 +67,6 @@ class StudyScreen(Follower, Audience):
 
     def planned(self, outcome: Outcome) -> None:
         """Say what is about to happen, and where it goes."""
-        settings = outcome.settings
         self.console.print(_title(outcome))
         self.console.print(f"everything goes into {self.folder}")
         if outcome.truth is not None:

@@ -47,7 +47,8 @@ def test_a_ranking_is_announced_and_ends_with_its_table(rank_outcome, tmp_path, 
         f"done in 1 min 01 s; open {tmp_path}/report.html to see everything",
     ):
         assert line in text.splitlines()
-    assert "full training from another seed: rho 0.99" in text and "*: what has no score counts as ranked lowest" in text
+    assert "full training from another seed: rho 0.99" in text
+    assert "*: what has no score counts as ranked lowest" in text
 
 
 def test_what_broke_is_not_counted_as_scored_and_ends_in_failure(rank_outcome, tmp_path, console):
