@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from limbeck_applications.nas.screen import StudyScreen, TruthScreen, _seconds, _spread, rank_columns, search_columns
+from limbeck_applications.nas.screen import StudyScreen, TruthScreen
 from limbeck_applications.nas.study.asked import TruthSettings
 from limbeck_applications.nas.study.rows import Made, Scored
+from limbeck_applications.nas.tables.columns import _seconds, _spread, rank_columns, search_columns
 from limbeck_applications.nas.tables.results import Results
 from limbeck_applications.nas.tables.searches import SearchResults, Spread
 from limbeck_applications.nas.truth import Measured

@@ -21,7 +21,8 @@ from limbeck.report.charts import (
     stand_in,
     svg,
 )
-from limbeck_applications.nas.tables.statistics import Array, Estimate
+from limbeck_applications.nas.tables.resampling import Array
+from limbeck_applications.nas.tables.statistics import Estimate
 
 LONG = 28
 """Letters of a proxy's name that are written: enough for a method and what else was asked."""

@@ -12,15 +12,8 @@ from scipy.stats import rankdata
 
 from limbeck_applications.nas.study.rows import Ranking
 from limbeck_applications.nas.tables import tops
-from limbeck_applications.nas.tables.statistics import (
-    Array,
-    Estimate,
-    difference,
-    kendall,
-    spearman,
-    usable,
-    weighted,
-)
+from limbeck_applications.nas.tables.resampling import Array
+from limbeck_applications.nas.tables.statistics import Estimate, difference, kendall, spearman, usable, weighted
 
 Places = NDArray[np.int64]
 
@@ -74,8 +67,7 @@ class Line:
     @cached_property
     def known(self) -> NDArray[np.bool_]:
         """Which architectures have a score from every seed, shape [n]."""
-        found: NDArray[np.bool_] = np.isfinite(self.scores).all(axis=0)
-        return found
+        return np.asarray(np.isfinite(np.stack(self.scores)).all(axis=0), dtype=np.bool_)
 
     @property
     def whole(self) -> bool:

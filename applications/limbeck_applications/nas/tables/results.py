@@ -16,7 +16,8 @@ from limbeck_applications.nas.space import Architecture
 from limbeck_applications.nas.study.rows import Ranking, RankOutcome
 from limbeck_applications.nas.tables import tops
 from limbeck_applications.nas.tables.ranked import Line, Places, Top
-from limbeck_applications.nas.tables.statistics import Array, Estimate, ceiling, kendall, noise_floor, weighted
+from limbeck_applications.nas.tables.resampling import Array
+from limbeck_applications.nas.tables.statistics import Estimate, ceiling, kendall, noise_floor, weighted
 
 TABLE_CSV, GROUPS_CSV, SCORES_CSV = "table.csv", "groups.csv", "scores.csv"
 
@@ -72,8 +73,7 @@ class Results:
     @property
     def best(self) -> Line | None:
         """The line of the greatest rho, without a table the first, of those that score every architecture."""
-        whole = [line for line in self.lines if line.whole]
-        return (self.ordered or whole or [None])[0]
+        return next(iter(self.ordered or [line for line in self.lines if line.whole]), None)
 
     @cached_property
     def ordered(self) -> list[Line]:
@@ -110,8 +110,8 @@ class Results:
     @property
     def ceiling(self) -> float | None:
         """The rho over all that a proxy without any error could be expected to reach."""
-        known = self.floor is not None and self.floor.value is not None
-        return ceiling(self.floor.value, len(self.trained)) if known else None
+        found = None if self.floor is None else self.floor.value
+        return None if found is None else ceiling(found, len(self.trained))
 
     @cached_property
     def floors(self) -> dict[str, Estimate]:

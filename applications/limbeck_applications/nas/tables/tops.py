@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from limbeck.errors import UsageError
-from limbeck_applications.nas.tables.statistics import Array
+from limbeck_applications.nas.tables.resampling import Array
 
 
 def check_top(number: int, of: int) -> None:
