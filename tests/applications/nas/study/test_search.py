@@ -70,8 +70,12 @@ def test_every_searcher_searches_from_every_seed(whole):
     assert names == [(eas, 0), ("random", 0), (eas, 1), ("random", 1)]
     for each in outcome.searches:
         assert each.finished and not each.failed and [one.number for one in each.found] == list(range(5))
+        if each.is_flat:
+            assert each.best is None and each.retrained == []
+            continue
         (best,) = each.retrained
         assert best.architecture == each.best.architecture.name and best.seed == each.seed and 0 < best.test <= 1
+    assert not all(each.is_flat for each in outcome.searches)
     assert told(outcome)[1][2] != told(outcome)[3][2]
     assert load_outcome(folder) == outcome
 
