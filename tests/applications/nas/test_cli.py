@@ -19,7 +19,7 @@ SMALL = ("--sample", 4, "--images", 60, "--validation", 40, "--device", "cpu")
 RANK = ("nas", "rank", *SMALL, "--proxy", "random:ipc=1,epochs=1", "--proxy", "parameters,flops")
 SEARCH = (
     "nas", "search", "--images", 60, "--validation", 40, "--device", "cpu", "--set", "training.epochs=1",
-    "--searcher", "random", "--proxy", "random:ipc=1,epochs=1", "--evaluations", 3,
+    "--searcher", "random", "--proxy", "grad_norm", "--evaluations", 3,
 )  # fmt: skip
 
 
