@@ -117,7 +117,7 @@ def test_a_ranking_that_has_just_begun_is_shown(rank_outcome):
 
 def test_a_table_of_other_images_is_warned_of(rank_outcome, search_outcome, ranked):
     table = replace(rank_outcome.truth, notes={"images": "10000"})
-    warning = "The table of full training was made with 10,000 training images, and here there are 55,000: give --images"
+    warning = "The table of full training was made with 10,000 training images, and here there are 55,000"
     begun = replace(rank_outcome, rankings=rank_outcome.rankings[-1:], truth=table)
     for outcome in (begun, replace(search_outcome, truth=table)):
         assert warning in words(page(replace(outcome, images=55000)))
