@@ -51,9 +51,9 @@ class Nwot(OnBatch):
             network(fresh(candidate), images, dropout="off")
         if not bool(agreement.any()):
             raise UsageError(
-                f"proxy '{self.name}' counts ReLUs that are on, but '{candidate.architecture.name}' has no ReLU module: "
-                "its activation is never off, as with sigmoid, or is called as a function, which is not seen. Rank such "
-                "architectures by another proxy."
+                f"proxy '{self.name}' counts ReLUs that are on, but '{candidate.architecture.name}' has no ReLU "
+                "module: its activation is never off, as with sigmoid, or is called as a function, which is not seen. "
+                "Rank such architectures by another proxy."
             )
         return float(torch.linalg.slogdet(agreement).logabsdet)
 
