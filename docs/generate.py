@@ -158,12 +158,9 @@ def _method(name: str, function: Callable[..., Any], is_property: bool) -> Itera
 
 
 def _bases(kind: str) -> list[type]:
-    """Return what authors derive from: the families that the kind's checks name or the core has, or the base class."""
+    """Return what authors derive from: the families that the kind's checks name, or its base class."""
     base = getattr(module_of(kind), "BASE", None)
-    if named := getattr(module_of(kind), "FAMILIES", None):
-        return list(named)
-    families = [cls for cls in base.__subclasses__() if inspect.isabstract(cls) and _is_public(cls)] if base else []
-    return sorted(families, key=lambda cls: cls.__name__) or ([base] if base else [])
+    return list(getattr(module_of(kind), "FAMILIES", [base] if base else []))
 
 
 def _members(cls: type) -> Iterator[tuple[str, Callable[..., Any], bool]]:
@@ -382,10 +379,6 @@ def _public(cls: type) -> str:
 
 def _is_protocol(cls: type) -> bool:
     return bool(vars(cls).get("_is_protocol", False))
-
-
-def _is_public(cls: type) -> bool:
-    return cls.__module__.startswith(("limbeck.", "limbeck_applications.")) and ".testing." not in cls.__module__
 
 
 def _hook_of(kind: str) -> Callable[..., Any]:

@@ -108,6 +108,7 @@ class Foreign(nn.Module):
 @pytest.mark.parametrize("module", [Foreign(), nn.RReLU(), nn.AlphaDropout(0.5)], ids=lambda m: type(m).__name__)
 def test_a_network_that_draws_by_itself_is_refused_and_the_generator_put_back(module):
     net = network(module)
+    net.module[0].bias.fill_(9)  # values that are all positive do not hide a module that draws for negative ones
     before = torch.get_rng_state()
     with pytest.raises(UsageError, match=rf"'small' draws from PyTorch's global generator.*{type(module).__name__}"):
         net.fitting()

@@ -78,6 +78,8 @@ def own_dropout(module: nn.Module) -> list[Dropout]:
 def own_draws_only(module: nn.Module, device: torch.device, name: str) -> Iterator[None]:
     """Refuse a network that moves PyTorch's global generators inside this context; they are put back.
 
+    RReLU is refused whatever it is seen to do, for it draws only where a value is negative.
+
     Args:
         module: the network.
         device: where it computes.
@@ -87,7 +89,7 @@ def own_draws_only(module: nn.Module, device: torch.device, name: str) -> Iterat
         UsageError: it does; the message names the module.
     """
     devices = [device] if device.type == "cuda" else []
-    active, culprits = [module], list[str]()
+    active, culprits = [module], [type(child).__name__ for child in module.modules() if isinstance(child, nn.RReLU)]
     with torch.random.fork_rng(devices), ExitStack() as stack:
         before = _positions(devices)
 

@@ -19,6 +19,7 @@ from limbeck.matching import (
     MatcherContext,
     StepContext,
     Teacher,
+    TeacherMatcher,
     TrajectoryMatcher,
 )
 from limbeck.networks import State
@@ -40,6 +41,7 @@ from limbeck.testing.randomness import require_same_twice
 from limbeck.testing.suite import NotApplicable, Subject, require
 
 BASE = Matcher
+FAMILIES = (FeatureMatcher, GradientMatcher, TeacherMatcher, TrajectoryMatcher)
 WHOLE = Chunks(10**6, 10**6, second_pass="double_backward")
 CUT = Chunks(2, 2)
 STUDENTS = {"steps": 3, "batch_syn": 5}

@@ -14,9 +14,11 @@ from limbeck.testing.general import names_its_source
 from limbeck.testing.suite import NotApplicable, Subject, require
 from limbeck_applications.nas.cost import Cost
 from limbeck_applications.nas.space import LISTED, Architecture, Gene, SearchSpace
+from limbeck_applications.nas.staged import StagedSpace
 from limbeck_applications.nas.testing.cases import functional, tiny_problem
 
 BASE = SearchSpace
+FAMILIES = (SearchSpace, StagedSpace)
 RECORDS = (Gene, Architecture, Cost)
 """What authors are handed and hand out, for the page of the kind."""
 
