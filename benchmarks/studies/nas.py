@@ -5,7 +5,8 @@
 10,000 training images, and others of the training part to rank on. rank: every proxy on the 72 ConvNets, against the
 table of full training that comes with Limbeck. images: fewer images of each class with more passes, and another
 learning rate. digits: the defaults, which were chosen on that table, on other images. published: three proxies with
-the images and passes of arXiv:2006.05929. exhaustive: all 72 by one proxy. cells: evolution against random search.
+the images and passes of arXiv:2006.05929. budgets: what a third and a tenth of the cost leave of a ranking, for sets of 1, 3
+and 10 images of each class, with 1,000 images to rank on. exhaustive: all 72 by one proxy. cells: evolution against random search.
 chains: growing networks against random search. widths: learned widths and depths against random search at equal image
 passes. evolved: one evolution of 200 evaluations, killed after 60 and after 130 of them and continued, its best trained
 on all the images.
@@ -47,6 +48,23 @@ CELLS: dict[str, Any] = {
     "proxy": {**DISTILLED, "ipc": 5, "epochs": 30},
 }
 CHAINS: dict[str, Any] = {**FEWER, "proxy": DISTILLED}
+
+SEEN = (300, 1_000, 3_000)
+"""Images that an architecture is trained on in all."""
+SIZES = (1, 3, 10)
+"""Images of each class."""
+
+
+def of_budgets() -> list[dict[str, Any]]:
+    """Return distilled, random and early-stopped proxies of equal cost, for each cost."""
+    proxies: list[dict[str, Any]] = [{"name": "parameters"}]
+    for seen in SEEN:
+        for ipc in SIZES:
+            few = {"ipc": ipc, "epochs": seen // (10 * ipc), "batch_size": 10}
+            proxies += [{**DISTILLED, "seconds": 10.0, **few}, {"name": "random", **few}]
+        proxies.append({"name": "early_stopping", "images": seen, "batch_size": 10})
+    return proxies
+
 
 RANKED: dict[str, dict[str, Any]] = {
     "rank": {
@@ -90,6 +108,7 @@ RANKED: dict[str, dict[str, Any]] = {
             {"name": "parameters"},
         ],
     },
+    "budgets": {**IMAGES, "validation": 1_000, "proxies": of_budgets(), "seeds": 3},
 }
 SEARCHED: dict[str, dict[str, Any]] = {
     "exhaustive": {**IMAGES, "searchers": [{"name": "exhaustive"}], "evaluations": 72, "proxy": DISTILLED},
