@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from limbeck.cli.studies import leave_out, stoppable
-from limbeck_applications.nas.flags import CONTINUED, SHARED, options, out
+from limbeck_applications.nas.flags import NETWORK, RESUME, SHARED, options, out
 from limbeck_applications.nas.helps import RANK, SEARCH, TRUTH
 
 if TYPE_CHECKING:
@@ -60,17 +60,16 @@ def nas() -> None:
 @click.option("--sample", type=int, help="Architectures taken by lot.  [default: all]")
 @click.option("--seeds", type=int, help="Times that each proxy is made and scored anew.  [default: 1]")
 @click.option("--top", type=int, multiple=True, metavar="K", help="Say what the best K are worth; repeatable.")
-@options(SHARED, CONTINUED, out("runs/nas-rank-SPACE-DATA"))
+@options(SHARED, NETWORK, RESUME, out("runs/nas-rank-SPACE-DATA"))
 def rank(out: Path | None, resume: Path | None, data_root: Path | None, download: bool, **flags: Any) -> int:
     """Score the architectures of a space by proxies and see how well each ranks them.
 
     A score is kept as soon as it is there. table.csv, groups.csv, scores.csv and the page report.html in OUT gather
     correlations with full training, their intervals, and the seconds each proxy took, distillation included.
     """
-    from limbeck_applications.nas.study.asked import RankSettings
     from limbeck_applications.nas.study.rank import rank as ranked
 
-    return _study("rank", RankSettings, ranked, out, resume, data_root, download, flags)
+    return _study("rank", ranked, out, resume, data_root, download, flags)
 
 
 @nas.command(epilog=SEARCH)
@@ -79,47 +78,32 @@ def rank(out: Path | None, resume: Path | None, data_root: Path | None, download
 @click.option("--evaluations", type=int, help="Architectures that each search may score.  [default: 40]")
 @click.option("--seeds", type=int, help="Searches by each searcher; the proxy stays the same.  [default: 1]")
 @click.option("--retrain", type=int, help="Best of each search that are trained in full.  [default: 1]")
-@options(SHARED, CONTINUED, out("runs/nas-search-SPACE-DATA"))
+@options(SHARED, NETWORK, RESUME, out("runs/nas-search-SPACE-DATA"))
 def search(out: Path | None, resume: Path | None, data_root: Path | None, download: bool, **flags: Any) -> int:
     """Search a space by a proxy, with one searcher or several at equal evaluations.
 
     table.csv, scores.csv and the page report.html in OUT gather what each search found and how soon. Whatever ends the
     command, the same command continues it, to the same figures.
     """
-    from limbeck_applications.nas.study.asked import SearchSettings
     from limbeck_applications.nas.study.search import search as searched
 
-    return _study("search", SearchSettings, searched, out, resume, data_root, download, flags)
+    return _study("search", searched, out, resume, data_root, download, flags)
 
 
 @nas.command(epilog=TRUTH)
 @click.option("--sample", type=int, help="Architectures taken by lot.  [default: all]")
 @click.option("--epochs", type=int, help="Passes over the images.  [default: 5]")
 @click.option("--seeds", type=int, help="Trainings of each architecture, numbered from 0.  [default: 2]")
-@options(SHARED, out("runs/nas-truth-SPACE-DATA"))
-def truth(out: Path | None, data_root: Path | None, download: bool, **flags: Any) -> None:
+@options(SHARED, RESUME, out("runs/nas-truth-SPACE-DATA"))
+def truth(out: Path | None, resume: Path | None, data_root: Path | None, download: bool, **flags: Any) -> int:
     """Train every architecture of a space in full, and write what they reach on test images as a table.
 
-    In full is on all training images but those kept aside (--validation), or on as many as --images says.
+    In full is on all training images but those kept aside (--validation), or on as many as --images says. truth.csv,
+    scores.csv and the page report.html in OUT gather accuracies, what they cost, and how far seeds agree.
     """
-    from limbeck.cli.compare import typed
-    from limbeck_applications.nas.screen import TruthScreen
-    from limbeck_applications.nas.study.asked import TruthSettings
     from limbeck_applications.nas.study.truth import make_truth
 
-    started, settings = time.perf_counter(), _asked(TruthSettings, flags)
-    folder = out or _folder("truth", settings)
-    with stoppable(), TruthScreen(folder) as screen:
-        screen.title(settings)
-        found = make_truth(
-            settings,
-            folder,
-            data_root=data_root,
-            download=download,
-            command=typed(click.get_current_context(), folder),
-            on_trained=screen.trained,
-        )
-        screen.done(found, time.perf_counter() - started)
+    return _study("truth", make_truth, out, resume, data_root, download, flags)
 
 
 @nas.command()
@@ -128,7 +112,7 @@ def truth(out: Path | None, data_root: Path | None, download: bool, **flags: Any
 def report(folder: Path, show: bool) -> None:
     """Write the page and the tables of the study in FOLDER again, from its scores.
 
-    FOLDER is what 'limbeck nas rank --out' or 'limbeck nas search --out' wrote. Nothing is scored, and a study that is
+    FOLDER is what 'limbeck nas rank', 'search' or 'truth' wrote with --out. Nothing is computed, and a study that is
     not finished is shown as far as it has come.
     """
     from limbeck_applications.nas.report.page import publish
@@ -142,7 +126,6 @@ def report(folder: Path, show: bool) -> None:
 
 def _study(
     kind: str,
-    settings_class: type[ProblemSettings],
     work: Callable[..., Any],
     out: Path | None,
     resume: Path | None,
@@ -153,14 +136,16 @@ def _study(
     """Run a study, or go on with it, and show what it came to."""
     from limbeck.cli.compare import typed
     from limbeck.cli.distill import cache_folder
-    from limbeck_applications.nas.screen import StudyScreen
+    from limbeck_applications.nas.screen import StudyScreen, TruthScreen
+    from limbeck_applications.nas.study.kept import SETTINGS as KINDS
     from limbeck_applications.nas.study.kept import load_outcome
 
     started = time.perf_counter()
-    settings = _asked(settings_class, flags) if resume is None else _kept(settings_class, resume, out, flags)
+    settings = _asked(KINDS[kind], flags) if resume is None else _kept(kind, resume, out, flags)
     folder = resume or out or _folder(kind, settings)
     command = typed(click.get_current_context(), folder) if resume is None else load_outcome(folder).command
-    with stoppable(f"limbeck nas {kind} --resume {folder}") as pressed, StudyScreen(folder, pressed) as screen:
+    shown = TruthScreen if kind == "truth" else StudyScreen
+    with stoppable(f"limbeck nas {kind} --resume {folder}") as pressed, shown(folder, pressed) as screen:
         outcome = work(
             settings,
             folder,
@@ -201,19 +186,18 @@ def _asked(settings_class: type[ProblemSettings], flags: dict[str, Any]) -> Any:
     return parse(settings_class, merge(assignments(flags["pairs"]), asked), "")
 
 
-def _kept(settings_class: type[ProblemSettings], folder: Path, out: Path | None, flags: dict[str, Any]) -> Any:
+def _kept(kind: str, folder: Path, out: Path | None, flags: dict[str, Any]) -> Any:
     """Return the settings that the study in a folder began with.
 
     Raises:
-        UsageError: others were typed beside it, there is no study, or it is of the other kind.
+        UsageError: others were typed beside it, there is no study, or it is of another kind.
     """
     from limbeck.errors import UsageError
-    from limbeck_applications.nas.study.kept import SETTINGS as KINDS
-    from limbeck_applications.nas.study.kept import load_settings
+    from limbeck_applications.nas.study.kept import kind_of, load_settings
 
     leave_out(folder, out, flags, TYPED)
     settings = load_settings(folder)
-    if not isinstance(settings, settings_class):
-        kind = next(kind for kind, each in KINDS.items() if isinstance(settings, each))
-        raise UsageError(f"{folder} holds a study of another kind: type limbeck nas {kind} --resume {folder}.")
+    its = kind_of(settings)
+    if its != kind:
+        raise UsageError(f"{folder} holds a study of another kind: type limbeck nas {its} --resume {folder}.")
     return settings

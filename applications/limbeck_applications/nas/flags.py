@@ -24,10 +24,13 @@ SHARED: tuple[Decorator, ...] = (
     click.option("--download", is_flag=True, help="Fetch missing data; without it nothing touches the network."),
 )
 
-CONTINUED: tuple[Decorator, ...] = (
+NETWORK: tuple[Decorator, ...] = (
     click.option(
         "--network", metavar="NAME", help="Network that sets are distilled with.  [default: convnet-d3-w32-in]"
     ),
+)
+
+RESUME: tuple[Decorator, ...] = (
     click.option(
         "--resume",
         type=click.Path(path_type=Path),

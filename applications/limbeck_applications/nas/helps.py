@@ -53,6 +53,8 @@ Examples:
       the table that comes with Limbeck: half an hour on a CPU; Ctrl-C and the same line again continue it
 
 \b
-The table is OUT/truth.csv; give it to 'limbeck nas rank --truth'. --set training.lr=0.02 and the like change how
-networks are trained: epochs, lr, momentum, weight_decay, batch_size, schedule, augmentation.
+The table is OUT/truth.csv; give it to 'limbeck nas rank --truth'. A network that is trained is never trained again:
+the same line, or 'limbeck nas truth --resume OUT', goes on, and the same line with more --seeds or another --sample
+adds what is missing. --set training.lr=0.02 and the like change how networks are trained: epochs, lr, momentum,
+weight_decay, batch_size, schedule, augmentation.
 """

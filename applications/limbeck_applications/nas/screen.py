@@ -10,13 +10,12 @@ from rich.console import Console
 from limbeck.cli.compare_screen import fitted
 from limbeck.cli.follower import Follower
 from limbeck.cli.screen import duration, plural
-from limbeck_applications.nas.study.asked import TruthSettings
 from limbeck_applications.nas.study.audience import Audience
-from limbeck_applications.nas.study.kept import Outcome
-from limbeck_applications.nas.study.rows import Found, Made, RankOutcome, Scored
-from limbeck_applications.nas.tables.columns import rank_table, search_table
+from limbeck_applications.nas.study.rows import Found, Made, Outcome, RankOutcome, Scored, SearchOutcome, TruthOutcome
+from limbeck_applications.nas.tables.columns import floor_note, rank_table, search_table
 from limbeck_applications.nas.tables.results import Results
-from limbeck_applications.nas.truth import Measured, Truth, differing
+from limbeck_applications.nas.tables.trainings import TruthResults
+from limbeck_applications.nas.truth import Measured, differing
 
 
 class StudyScreen(Follower, Audience):
@@ -37,6 +36,8 @@ class StudyScreen(Follower, Audience):
         """Say what is about to happen, and where it goes."""
         self.console.print(_title(outcome))
         self.console.print(f"everything goes into {self.folder}")
+        if isinstance(outcome, TruthOutcome):
+            return
         if outcome.truth is not None:
             seeds = plural(len(outcome.truth.seeds), "seed")
             self.console.print(f"full training: {outcome.truth_name}, {seeds}")
@@ -103,6 +104,7 @@ class StudyScreen(Follower, Audience):
     def done(self, outcome: Outcome, seconds: float) -> int:
         """Show the table and where everything lies; return the command's exit status."""
         self.close()
+        assert not isinstance(outcome, TruthOutcome)
         shown, missing = rank_table(outcome) if isinstance(outcome, RankOutcome) else search_table(outcome)
         columns, spared, legend, notes = shown
         filled = [name for name, values in columns.items() if any(values)]
@@ -122,27 +124,15 @@ class StudyScreen(Follower, Audience):
                 self.console.print(text)
         for text in missing:
             self.console.print(f"missing: {text}")
-        self.console.print(f"done in {duration(seconds)}; open {self.folder}/report.html to see everything")
+        self._end(seconds)
         return 1 if missing else 0
 
+    def _end(self, seconds: float) -> None:
+        self.console.print(f"done in {duration(seconds)}; open {self.folder}/report.html to see everything")
 
-class TruthScreen(Follower):
-    """Progress of full training; use as a context manager.
 
-    Args:
-        folder: where the table goes.
-        console: where it is written; standard output when None.
-    """
-
-    def __init__(self, folder: Path, console: Console | None = None) -> None:
-        super().__init__(console)
-        self.folder = folder
-
-    def title(self, settings: TruthSettings) -> None:
-        """Say what is about to happen."""
-        training, seeds = settings.training, plural(settings.seeds, "seed")
-        self.console.print(f"{settings.space.name} on {settings.data}: {plural(training.epochs, 'epoch')}, {seeds}")
-        self.console.print(f"everything goes into {self.folder}")
+class TruthScreen(StudyScreen):
+    """Progress of full training; arguments as of any study's screen."""
 
     def trained(self, done: int, total: int, measured: Measured) -> None:
         """Move the bar."""
@@ -150,12 +140,18 @@ class TruthScreen(Follower):
         self.follow("training", total, done, f"{done}/{total} {news}")
         self.say(f"{done} of {plural(total, 'network')} trained; {news}", last=done == total)
 
-    def done(self, truth: Truth, seconds: float) -> None:
-        """Say what the table holds."""
+    def done(self, outcome: Outcome, seconds: float) -> int:
+        """Say what the table holds, and return the command's exit status."""
+        assert isinstance(outcome, TruthOutcome)
         self.close()
-        best = max(truth.mean().items(), key=lambda each: each[1])
-        self.console.print(f"best of {plural(len(truth.mean()), 'architecture')}: {best[0]}, {100 * best[1]:.2f} %")
-        self.console.print(f"done in {duration(seconds)}; the table is {self.folder}/truth.csv")
+        results = TruthResults.of(outcome)
+        best, number = results.lines[0], plural(len(results.lines), "architecture")
+        self.console.print(f"best of {number}: {best.architecture.name}, {100 * best.test.mean:.2f} %")
+        for text in floor_note(results):
+            self.console.print(text)
+        self.console.print(f"the table is {self.folder}/truth.csv")
+        self._end(seconds)
+        return 0
 
 
 def _title(outcome: Outcome) -> str:
@@ -163,12 +159,15 @@ def _title(outcome: Outcome) -> str:
     where = f"{settings.space.name} on {settings.data}"
     if isinstance(outcome, RankOutcome):
         return f"{where}: ranked by {_listed([each.proxy for each in outcome.rankings], 'proxies')}"
+    if isinstance(outcome, TruthOutcome):
+        training, seeds = outcome.settings.training, plural(outcome.settings.seeds, "seed")
+        return f"{where}: {plural(training.epochs, 'epoch')}, {seeds}"
     names = _listed([each.searcher for each in outcome.searches], "searchers")
     each = plural(outcome.settings.evaluations, "evaluation")
     return f"{where}: searched by {names}, {each} each, by scores of {outcome.proxy}"
 
 
-def _ties(outcome: Outcome) -> list[str]:
+def _ties(outcome: RankOutcome | SearchOutcome) -> list[str]:
     """Return what is to be said of equal scores: of each search, or of each proxy's ranking."""
     if isinstance(outcome, RankOutcome):
         lines = Results.of(outcome).lines

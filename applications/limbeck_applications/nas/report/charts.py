@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from limbeck.report.charts import (
@@ -53,18 +54,18 @@ def scatter_svg(scores: Array, accuracies: Array, groups: Mapping[str, Sequence[
             chosen = np.asarray(places)
             has = chosen[np.isfinite(scores[chosen])]
             without = chosen[~np.isfinite(scores[chosen])]
-            look: dict[str, Any] = {"color": SERIES[k % len(SERIES)], "marker": MARKS[k % len(MARKS)]}
-            axes.scatter(scores[has], 100 * accuracies[has], s=26, alpha=0.7, linewidth=0, **look)
+            own = look(k)
+            axes.scatter(scores[has], 100 * accuracies[has], s=26, alpha=0.7, linewidth=0, **own)
             if len(without):
                 edge = np.full(len(without), 0.015)
                 across = axes.get_yaxis_transform()
-                hollow: dict[str, Any] = {"facecolors": "none", "edgecolors": look["color"], "marker": look["marker"]}
+                hollow: dict[str, Any] = {"facecolors": "none", "edgecolors": own["color"], "marker": own["marker"]}
                 axes.scatter(edge, 100 * accuracies[without], s=22, transform=across, clip_on=False, **hollow)
         _along(axes, known)
         room = 0.06 * max(100 * float(np.ptp(accuracies)), 0.1)
         axes.margins(x=0.06)
         axes.set_ylim(100 * float(accuracies.min()) - room, 100 * float(accuracies.max()) + room)
-        _percents(axes)
+        percents(axes.yaxis)
         axes.grid()
         axes.set_xlabel("score")
         axes.set_ylabel("accuracy")
@@ -133,7 +134,7 @@ def front_svg(points: Sequence[tuple[float, float]], chosen: Sequence[int], what
         axes.xaxis.set_minor_locator(NullLocator())
         _few_ticks(axes, costs)
         axes.margins(x=0.05, y=0.06)
-        _percents(axes) if factor == 100 else _plain(axes, values)
+        percents(axes.yaxis) if factor == 100 else _plain(axes, values)
         axes.grid()
         axes.set_xlabel(cost)
         axes.set_ylabel(what)
@@ -154,18 +155,18 @@ def curves_svg(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
     with drawing():
         figure, axes = new_axes(300, left=58, top=8, right=14, bottom=42)
         for k, searches in enumerate(curves.values()):
-            look: dict[str, Any] = {
+            own: dict[str, Any] = {
                 "color": SERIES[k % len(SERIES)],
                 "linestyle": STYLES[k // len(SERIES) % len(STYLES)],
             }
             for curve in searches:
                 axes.plot(
-                    range(1, len(curve) + 1), _finite(curve), alpha=0.4, linewidth=0.9, drawstyle="steps-post", **look
+                    range(1, len(curve) + 1), _finite(curve), alpha=0.4, linewidth=0.9, drawstyle="steps-post", **own
                 )
             shortest = min(map(len, searches))
             mean = np.mean([_finite(curve[:shortest]) for curve in searches], axis=0)
             mark = "o" if shortest == 1 else None
-            axes.plot(range(1, shortest + 1), mean, linewidth=2, drawstyle="steps-post", marker=mark, **look)
+            axes.plot(range(1, shortest + 1), mean, linewidth=2, drawstyle="steps-post", marker=mark, **own)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
         _plain(axes, np.concatenate([np.asarray(own) for searches in curves.values() for own in searches]))
         axes.margins(x=0.02)
@@ -198,9 +199,15 @@ def _rounded(value: float) -> float:
     return float(f"{value:.2g}")
 
 
-def _percents(axes: Axes) -> None:
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
+def look(group: int) -> dict[str, Any]:
+    """Return the colour and the mark of a group's points."""
+    return {"color": SERIES[group % len(SERIES)], "marker": MARKS[group % len(MARKS)]}
+
+
+def percents(axis: Axis) -> None:
+    """Mark an axis in per cent."""
+    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
 
 
 def _plain(axes: Axes, values: Array) -> None:

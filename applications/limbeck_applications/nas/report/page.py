@@ -18,18 +18,22 @@ from limbeck_applications.nas.drawing import Drawing
 from limbeck_applications.nas.report.graphs import graph_svg, is_column
 from limbeck_applications.nas.report.ranks import rank_values
 from limbeck_applications.nas.report.searched import search_values
+from limbeck_applications.nas.report.trained import truth_values
 from limbeck_applications.nas.space import Architecture, SearchSpace
 from limbeck_applications.nas.study.asked import ProblemSettings
-from limbeck_applications.nas.study.kept import Outcome
-from limbeck_applications.nas.study.rows import Made, RankOutcome
+from limbeck_applications.nas.study.rows import Made, Outcome, RankOutcome, TruthOutcome
 from limbeck_applications.nas.tables.results import Results
 from limbeck_applications.nas.tables.searches import SearchResults
+from limbeck_applications.nas.tables.trainings import TruthResults
 from limbeck_applications.nas.truth import differing
 
 FILE = "report.html"
 
 DRAWN = 3
 """Best architectures that are drawn."""
+
+
+AnyResults = Results | SearchResults | TruthResults
 
 
 def publish(folder: Path, outcome: Outcome) -> Path:
@@ -52,15 +56,20 @@ def publish(folder: Path, outcome: Outcome) -> Path:
     return path
 
 
-def results_of(outcome: Outcome) -> Results | SearchResults:
+def results_of(outcome: Outcome) -> AnyResults:
     """Gather what an outcome holds."""
-    return Results.of(outcome) if isinstance(outcome, RankOutcome) else SearchResults.of(outcome)
+    if isinstance(outcome, RankOutcome):
+        return Results.of(outcome)
+    return TruthResults.of(outcome) if isinstance(outcome, TruthOutcome) else SearchResults.of(outcome)
 
 
-def render(results: Results | SearchResults) -> str:
+def render(results: AnyResults) -> str:
     """Return the page as HTML; every text is escaped."""
+    made: list[tuple[str, Made]] = []
     if isinstance(results, Results):
         template, values, best, made = "rank.html.j2", rank_values(results), _best_ranked(results), _of_ranks(results)
+    elif isinstance(results, TruthResults):
+        template, values, best = "truth.html.j2", truth_values(results), _best_trained(results)
     else:
         template, values, best = "search.html.j2", search_values(results), _best_found(results)
         made = [] if results.outcome.made is None else [(results.outcome.proxy, results.outcome.made)]
@@ -133,6 +142,13 @@ def _reaches(results: Results, architecture: Architecture) -> str:
         return ""
     place = results.outcome.architectures.index(architecture)
     return f", {100 * results.truth[place]:.2f} %"
+
+
+def _best_trained(results: TruthResults) -> list[tuple[Architecture, str]]:
+    return [
+        (line.architecture, f"{_nth(k)} by full training, {100 * line.test.mean:.2f} %")
+        for k, line in enumerate(results.lines[:DRAWN])
+    ]
 
 
 def _best_found(results: SearchResults) -> list[tuple[Architecture, str]]:

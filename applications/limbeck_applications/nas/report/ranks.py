@@ -7,22 +7,15 @@ from typing import Any
 
 from markupsafe import Markup
 
-from limbeck.report.charts import SERIES
 from limbeck.report.compare_charts import against_seconds_svg
-from limbeck_applications.nas.report.charts import LONG, front_svg, intervals_svg, scatter_svg
-from limbeck_applications.nas.searchers.pareto import Objective, front, point
+from limbeck_applications.nas.report.charts import LONG, intervals_svg, scatter_svg
+from limbeck_applications.nas.report.space import colours, front_rows, fronts, legend
 from limbeck_applications.nas.tables.ranked import Line
 from limbeck_applications.nas.tables.results import Results
-from limbeck_applications.nas.tables.searches import COSTS
 from limbeck_applications.nas.tables.statistics import Estimate
-
-COLOURED = "norm"
-"""The trait that points are coloured by, where a space has it."""
 
 FEWEST_SECONDS = 1e-3
 """Where a proxy that takes no time stands on an axis of seconds."""
-
-NAMES = {"parameters": "parameters", "flops": "FLOPs"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +55,7 @@ class Within:
 
 def rank_values(results: Results) -> dict[str, Any]:
     """Return what the template of a ranking's page is filled with."""
-    rows = [_row(results, line) for line in results.lines]
+    rows, worth = [_row(results, line) for line in results.lines], _worth(results)
     return {
         "rows": rows,
         "unfinished": _unfinished(results),
@@ -70,11 +63,11 @@ def rank_values(results: Results) -> dict[str, Any]:
         "intervals": _intervals(results),
         "costs": _against_seconds(results),
         "scatters": _scatters(results),
-        "legend": list(zip(_colours(results)[1], range(1, len(SERIES) + 1), strict=False)),
-        "trait": _colours(results)[0],
+        "legend": legend(results),
+        "trait": colours(results)[0],
         "within": _within(results),
-        "fronts": _fronts(results),
-        "cheapest": _front_rows(results),
+        "fronts": fronts(results, *worth) if worth else [],
+        "cheapest": front_rows(results, worth[1]) if worth else [],
     }
 
 
@@ -139,18 +132,9 @@ def _against_seconds(results: Results) -> Markup:
     return Markup(against_seconds_svg(points, _best_short(results), "Spearman correlation", digits=3, longest=LONG))
 
 
-def _colours(results: Results) -> tuple[str, dict[str, list[int]]]:
-    """Return the trait that points are coloured by and its groups; no trait and one group where none divides them."""
-    traits = results.traits
-    trait = COLOURED if COLOURED in traits else next(iter(traits), "")
-    if not trait:
-        return "", {"": list(range(len(results.outcome.architectures)))}
-    return trait, {kind: places.tolist() for kind, places in traits[trait].items()}
-
-
 def _scatters(results: Results) -> list[tuple[Line, Markup]]:
     """Draw a panel for each proxy, of the first seed where it has several."""
-    groups = _colours(results)[1]
+    groups = colours(results)[1]
     return [
         (line, Markup(scatter_svg(line.scores[0], line.truth, groups, line.proxy)))
         for line in results.lines
@@ -191,41 +175,6 @@ def _kind(results: Results, title: str, prefix: str) -> Within:
             cells.append((line.within(places), above, bool(line.known[places].all())))
         rows.append((line.proxy, cells))
     return Within(title, heads, rows, [results.floors[name] for name in names])
-
-
-def _fronts(results: Results) -> list[tuple[str, Markup]]:
-    values = _worth(results)
-    if values is None:
-        return []
-    what, worth = values
-    found = []
-    for cost in COSTS:
-        points = [
-            (float(getattr(results.outcome.costs[each.name], cost)), own)
-            for each, own in zip(results.outcome.architectures, worth, strict=True)
-        ]
-        found.append((NAMES[cost], Markup(front_svg(points, _chosen(results, worth, cost), what, NAMES[cost]))))
-    return found
-
-
-def _front_rows(results: Results) -> list[tuple[str, int, int, float]]:
-    """Return name, parameters, FLOPs and worth of the architectures that none beats in worth and parameters."""
-    values = _worth(results)
-    if values is None:
-        return []
-    rows = []
-    for place in _chosen(results, values[1], "parameters"):
-        name = results.outcome.architectures[place].name
-        cost = results.outcome.costs[name]
-        rows.append((name, cost.parameters, cost.flops, values[1][place]))
-    return sorted(rows, key=lambda row: row[1])
-
-
-def _chosen(results: Results, worth: list[float], cost: Objective) -> list[int]:
-    costs = [results.outcome.costs[each.name] for each in results.outcome.architectures]
-    return front(
-        [point(own, each.parameters, each.flops, ("score", cost)) for own, each in zip(worth, costs, strict=True)]
-    )
 
 
 def _worth(results: Results) -> tuple[str, list[float]] | None:

@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from limbeck_applications.nas.report.charts import curves_svg, front_svg
-from limbeck_applications.nas.report.ranks import NAMES
+from limbeck_applications.nas.report.space import NAMES
 from limbeck_applications.nas.tables.searches import COSTS, SearchResults
 
 

@@ -1,4 +1,4 @@
-"""Who is told what while a ranking or a search goes on."""
+"""Who is told what while a ranking, a search or full training goes on."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from limbeck.errors import UsageError
 
 if TYPE_CHECKING:
-    from limbeck_applications.nas.study.rows import Found, Made, RankOutcome, Scored, SearchOutcome
+    from limbeck_applications.nas.study.rows import Found, Made, Outcome, Scored
     from limbeck_applications.nas.truth import Measured
 
 
 class Audience:
     """Told of everything that happens; what it does not override is nothing."""
 
-    def planned(self, outcome: RankOutcome | SearchOutcome) -> None:
+    def planned(self, outcome: Outcome) -> None:
         """Called first, with what is there already."""
 
     def prepares(self, proxy: str, seed: int) -> None:
@@ -39,10 +39,13 @@ class Audience:
     def retrained(self, searcher: str, seed: int, measured: Measured) -> None:
         """Called when one of a search's best was trained on all the images."""
 
+    def trained(self, done: int, total: int, measured: Measured) -> None:
+        """Called for each network of a table that is trained in full, those of an earlier start included."""
+
     def failed(self, what: str, reason: str) -> None:
         """Called when a proxy or a search came to nothing; the others go on."""
 
-    def tabled(self, outcome: RankOutcome | SearchOutcome) -> None:
+    def tabled(self, outcome: Outcome) -> None:
         """Called with what there is now and then, and at the end."""
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +12,18 @@ from limbeck.errors import ArtifactError, UsageError
 from limbeck.files import read_json, signed, write_json
 from limbeck.options import parse
 from limbeck.plugins import registry
-from limbeck_applications.nas.cost import Cost
-from limbeck_applications.nas.space import Architecture, SearchSpace
-from limbeck_applications.nas.study.asked import ProblemSettings, RankSettings, SearchSettings
-from limbeck_applications.nas.study.rows import Found, Made, Ranking, RankOutcome, Scored, Searched, SearchOutcome
-from limbeck_applications.nas.truth import Measured, Truth
+from limbeck_applications.nas.space import SearchSpace
+from limbeck_applications.nas.study.asked import ProblemSettings, RankSettings, SearchSettings, TruthSettings
+from limbeck_applications.nas.study.rows import Outcome
+from limbeck_applications.nas.study.values import outcome_of, tidied, values_of
 
 NAME = "study.json"
 
 TABLE = "truth.csv"
 """What 'limbeck nas truth' writes into its folder."""
+
+JOBS = "trained"
+"""Folder of what was trained in full."""
 
 OWN = {
     NAME,
@@ -31,7 +31,7 @@ OWN = {
     "prepared",
     "weights",
     "searchers",
-    "trained",
+    JOBS,
     "cache",
     ".lock",
     "table.csv",
@@ -39,11 +39,14 @@ OWN = {
     "scores.csv",
     "report.html",
 }
-"""What a study's folder holds."""
+"""What a study's folder holds; that of full training also holds its table."""
 
-Outcome = RankOutcome | SearchOutcome
+SETTINGS: dict[str, type[ProblemSettings]] = {"rank": RankSettings, "search": SearchSettings, "truth": TruthSettings}
 
-SETTINGS: dict[str, type[ProblemSettings]] = {"rank": RankSettings, "search": SearchSettings}
+
+def kind_of(settings: ProblemSettings) -> str:
+    """Return the command that settings are of."""
+    return next(kind for kind, each in SETTINGS.items() if isinstance(settings, each))
 
 
 def title_of(kind: str, spec: Spec) -> str:
@@ -54,11 +57,6 @@ def title_of(kind: str, spec: Spec) -> str:
         given = {"method": values["method"], **given}
     words = ", ".join(_written(key, value) for key, value in given.items())
     return tidied(f"{spec.name} [{words}]" if given else spec.name)
-
-
-def tidied(title: str) -> str:
-    """Return a title whose whole numbers are written as such: seconds=30 for seconds=30.0."""
-    return re.sub(r"(=-?[0-9]+)\.0(?=[],])", r"\1", title)
 
 
 def check_titles(titles: Sequence[str], flag: str) -> None:
@@ -85,16 +83,8 @@ def save_outcome(folder: Path, outcome: Outcome) -> None:
     Raises:
         UsageError: the folder cannot be written.
     """
-    values = {
-        "kind": "rank" if isinstance(outcome, RankOutcome) else "search",
-        "settings": outcome.settings.model_dump(mode="json"),
-        "truth": None if outcome.truth is None else _of_truth(outcome.truth),
-        "truth_name": outcome.truth_name,
-        "command": outcome.command,
-        "images": outcome.images,
-    }
-    found = _ranked(outcome, folder) if isinstance(outcome, RankOutcome) else _searched(outcome, folder)
-    write_json(folder / NAME, signed({**values, **found}))
+    asked = {"kind": kind_of(outcome.settings), "settings": outcome.settings.model_dump(mode="json")}
+    write_json(folder / NAME, signed({**asked, **values_of(outcome, folder)}))
 
 
 def load_outcome(folder: Path) -> Outcome:
@@ -107,20 +97,7 @@ def load_outcome(folder: Path) -> Outcome:
     values = _read(folder)
     settings = load_settings(folder)
     try:
-        truth = None if values["truth"] is None else _truth(values["truth"])
-        shared = {"truth": truth, "truth_name": values["truth_name"], "command": values["command"]}
-        shared["images"] = values.get("images", 0)
-        if isinstance(settings, RankSettings):
-            return RankOutcome(
-                settings,
-                [_architecture(each) for each in values["architectures"]],
-                {name: Cost(**cost) for name, cost in values["costs"].items()},
-                [_ranking(each, folder) for each in values["rankings"]],
-                **shared,
-            )
-        assert isinstance(settings, SearchSettings)
-        searches = [_search(each) for each in values["searches"]]
-        return SearchOutcome(settings, tidied(values["proxy"]), _made(values["made"], folder), searches, **shared)
+        return outcome_of(settings, values, folder)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _altered(folder, error) from None
 
@@ -161,8 +138,11 @@ def check_folder(folder: Path, settings: ProblemSettings) -> None:
         UsageError: says what it holds.
     """
     held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    foreign = [name for name in held if name not in OWN]
-    if foreign and NAME not in held:
+    own, begun = OWN, {NAME}
+    if isinstance(settings, TruthSettings):  # earlier versions wrote no settings
+        own, begun = {*OWN, TABLE}, {NAME, TABLE, JOBS}
+    foreign = [name for name in held if name not in own]
+    if foreign and begun.isdisjoint(held):
         raise UsageError(f"{folder} holds other files ({foreign[0]}). Give the study a folder of its own: --out.")
     if NAME not in held:
         return
@@ -177,91 +157,17 @@ def check_folder(folder: Path, settings: ProblemSettings) -> None:
                 raise UsageError(f"{folder} holds {what}. Choose another folder with --out.")
 
 
-def _ranked(outcome: RankOutcome, folder: Path) -> dict[str, Any]:
-    return {
-        "architectures": [_of_architecture(each) for each in outcome.architectures],
-        "costs": {name: asdict(cost) for name, cost in outcome.costs.items()},
-        "rankings": [
-            {**asdict(each), "made": _of_made(each.made, folder), "scores": _of_scores(each.scores)}
-            for each in outcome.rankings
-        ],
-    }
-
-
-def _searched(outcome: SearchOutcome, folder: Path) -> dict[str, Any]:
-    searches = []
-    for each in outcome.searches:
-        found = [{**asdict(one), "architecture": _of_architecture(one.architecture)} for one in each.found]
-        searches.append({**asdict(each), "found": found})
-    return {"proxy": outcome.proxy, "made": _of_made(outcome.made, folder), "searches": searches}
-
-
-def _of_scores(scores: Mapping[str, Scored]) -> dict[str, Any]:
-    return {name: {**asdict(scored), "figures": dict(scored.figures)} for name, scored in scores.items()}
-
-
-def _of_truth(truth: Truth) -> dict[str, Any]:
-    """Return a table as JSON values; what is told in an order is written as pairs, since keys are sorted."""
-    return {"rows": [asdict(row) for row in truth.rows], "notes": list(truth.notes.items())}
-
-
-def _of_architecture(architecture: Architecture) -> dict[str, Any]:
-    return {"name": architecture.name, "genome": list(architecture.genome), "traits": list(architecture.traits.items())}
-
-
-def _of_made(made: Made | None, folder: Path) -> dict[str, Any] | None:
-    if made is None:
-        return None
-    place = made.folder
-    if place is not None and place.is_relative_to(folder):
-        place = place.relative_to(folder)
-    return {**asdict(made), "folder": None if place is None else str(place)}
-
-
-def _made(values: dict[str, Any] | None, folder: Path) -> Made | None:
-    if values is None:
-        return None
-    return Made(**{**values, "folder": None if values["folder"] is None else folder / values["folder"]})
-
-
-def _architecture(values: dict[str, Any]) -> Architecture:
-    return Architecture(values["name"], tuple(values["genome"]), dict(values["traits"]))
-
-
-def _ranking(values: dict[str, Any], folder: Path) -> Ranking:
-    scores = {name: Scored(**each) for name, each in values["scores"].items()}
-    return Ranking(
-        **{**values, "proxy": tidied(values["proxy"]), "made": _made(values["made"], folder), "scores": scores}
-    )
-
-
-def _search(values: dict[str, Any]) -> Searched:
-    found = [Found(**{**each, "architecture": _architecture(each["architecture"])}) for each in values["found"]]
-    return Searched(
-        **{
-            **values,
-            "searcher": tidied(values["searcher"]),
-            "found": found,
-            "retrained": [Measured(**each) for each in values["retrained"]],
-        }
-    )
-
-
-def _truth(values: dict[str, Any]) -> Truth:
-    return Truth(tuple(Measured(**row) for row in values["rows"]), dict(values["notes"]))
-
-
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / NAME
-    if not path.exists() and (folder / TABLE).exists():
+    if not path.exists() and any((folder / name).exists() for name in (TABLE, JOBS)):
         raise UsageError(
-            f"{folder} is a folder of 'limbeck nas truth': its table is {folder / TABLE}, which 'limbeck nas rank "
-            "--truth' takes. It has no page."
+            f"{folder} is a folder of 'limbeck nas truth' of an earlier version, which did not keep its settings: type "
+            f"the whole command once more, with --out {folder}. What is trained stays; {TABLE} begins with the command."
         )
     if not path.exists():
         raise UsageError(
-            f"{folder} holds no study: it has no {NAME}. Give a folder that 'limbeck nas rank --out' or 'limbeck nas "
-            "search --out' wrote."
+            f"{folder} holds no study: it has no {NAME}. Give a folder that 'limbeck nas rank', 'search' or 'truth' "
+            "wrote with --out."
         )
     try:
         return dict(read_json(path))

@@ -1,4 +1,4 @@
-"""What a ranking or a search has found: the outcome that tables and pages are made of."""
+"""What a ranking, a search or full training has found: the outcome that tables and pages are made of."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from limbeck_applications.nas.cost import Cost
 from limbeck_applications.nas.space import Architecture
-from limbeck_applications.nas.study.asked import RankSettings, SearchSettings
+from limbeck_applications.nas.study.asked import RankSettings, SearchSettings, TruthSettings
 from limbeck_applications.nas.truth import Measured, Truth
 
 
@@ -195,3 +195,41 @@ class SearchOutcome:
     truth_name: str = ""
     command: str = ""
     images: int = 0
+
+
+@dataclass(frozen=True)
+class TruthOutcome:
+    """Full training of a space as far as it has come.
+
+    Attributes:
+        settings: what was asked.
+        architectures: in the order of the space.
+        costs: parameters and FLOPs by the architecture's name.
+        truth: what is trained.
+        truth_name: of the table's file.
+        command: what was typed.
+        images: training images that there are.
+        failed: why trainings came to nothing, one line each.
+    """
+
+    settings: TruthSettings
+    architectures: list[Architecture]
+    costs: dict[str, Cost]
+    truth: Truth
+    truth_name: str = ""
+    command: str = ""
+    images: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    @property
+    def planned(self) -> int:
+        """Trainings in all."""
+        return len(self.architectures) * self.settings.seeds
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to train."""
+        return len(self.truth.rows) + len(self.failed) == self.planned
+
+
+Outcome = RankOutcome | SearchOutcome | TruthOutcome

@@ -21,10 +21,17 @@ from limbeck_applications.nas.searcher import Searcher, Trial
 from limbeck_applications.nas.study.asked import SearchSettings
 from limbeck_applications.nas.study.audience import Audience, tell_broken
 from limbeck_applications.nas.study.images import Images, images_of
-from limbeck_applications.nas.study.kept import check_folder, check_names, check_titles, save_outcome, title_of
+from limbeck_applications.nas.study.kept import (
+    JOBS,
+    check_folder,
+    check_names,
+    check_titles,
+    save_outcome,
+    title_of,
+)
 from limbeck_applications.nas.study.rank import PAGE_SECONDS
 from limbeck_applications.nas.study.rows import Found, Searched, SearchOutcome
-from limbeck_applications.nas.study.truth import JOBS, run_trainings, training_jobs
+from limbeck_applications.nas.study.truth import run_trainings, training_jobs
 from limbeck_applications.nas.truth import Measured, shipped
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,12 @@ from limbeck.plugins import registry
 from limbeck_applications.nas.candidates.job import HERE, tensors_of
 from limbeck_applications.nas.space import Architecture
 from limbeck_applications.nas.study.asked import TruthSettings
+from limbeck_applications.nas.study.audience import Audience
 from limbeck_applications.nas.study.images import Images, images_of
-from limbeck_applications.nas.study.kept import TABLE, check_names
+from limbeck_applications.nas.study.kept import JOBS, TABLE, check_folder, check_names, save_outcome
+from limbeck_applications.nas.study.rank import PAGE_SECONDS
+from limbeck_applications.nas.study.rows import TruthOutcome
 from limbeck_applications.nas.truth import Measured, Truth, write_truth
-
-JOBS = "trained"
-
-OnTrained = Callable[[int, int, Measured], None]
-"""Told of finished trainings, of how many there are, and of the last one."""
 
 
 def make_truth(
@@ -32,9 +32,10 @@ def make_truth(
     *,
     data_root: Path | None = None,
     download: bool = False,
+    cache: Path | None = None,
+    audience: Audience | None = None,
     command: str = "",
-    on_trained: OnTrained | None = None,
-) -> Truth:
+) -> TruthOutcome:
     """Train what ``folder`` does not hold yet and write its table, ``truth.csv``.
 
     Args:
@@ -42,8 +43,9 @@ def make_truth(
         folder: keeps every finished training; the same call continues it.
         data_root: where data sets lie.
         download: whether missing data may be fetched.
+        cache: for what does not depend on this study alone.
+        audience: who is told.
         command: what was typed; stands in the table.
-        on_trained: told of each training that is finished.
 
     Raises:
         UsageError: an unknown name, an architecture that does not fit the images, or trainings that came to nothing;
@@ -51,36 +53,66 @@ def make_truth(
         DataError: the images are not there, or too few.
     """
     check_names(settings)
-    images = images_of(settings, data_root=data_root, download=download)
+    check_folder(folder, settings)
+    images = images_of(settings, data_root=data_root, download=download, cache=cache)
     chosen = images.architectures(settings.sample)
     if images.device.type == "cpu":
         keep_freed_memory()
     executor: Executor = registry().create("executors", settings.executor.model_dump())
+    costs = {each.name: images.space.cost(each, images.problem.spec) for each in chosen}
+    truth = Truth((), _notes(settings, images, command))
+    outcome = TruthOutcome(settings, chosen, costs, truth, TABLE, command, len(images.problem.train))
     asked = [(each, seed) for seed in range(settings.seeds) for each in chosen]
-    rows: dict[int, Measured] = {}
-    lost: list[str] = []
-
-    def arrived(place: int, result: Result) -> None:
-        name, seed = asked[place][0].name, asked[place][1]
-        if "failed" in result:
-            lost.append(f"{name}, seed {seed}: {result['failed']}")
-            return
-        rows[place] = Measured(name, seed, **result)
-        if on_trained is not None:
-            on_trained(len(rows), len(asked), rows[place])
-
     with folder_lock(folder):
         jobs = training_jobs(images, asked, settings.training.model_dump(mode="json"))
-        run_trainings(executor, jobs, folder / JOBS, arrived)
-        truth = Truth(tuple(rows[place] for place in sorted(rows)), _notes(settings, images, command))
-        if rows:
-            write_truth(folder / TABLE, truth)
-    if lost:
+        outcome = _Trainings(outcome, folder, audience or Audience(), asked).run(executor, jobs)
+    if lost := outcome.failed:
         raise UsageError(
             f"{len(lost)} of {len(asked)} trainings came to nothing, the first: {lost[0].rstrip('.')}. The others are "
             "kept; the same command trains what is missing."
         )
-    return truth
+    return outcome
+
+
+class _Trainings:
+    def __init__(
+        self, outcome: TruthOutcome, folder: Path, told: Audience, asked: Sequence[tuple[Architecture, int]]
+    ) -> None:
+        self._begun, self.folder, self.told, self.asked = outcome, folder, told, asked
+        self.rows: dict[int, Measured] = {}
+        self.lost: dict[int, str] = {}
+        self._shown = time.monotonic()
+
+    @property
+    def outcome(self) -> TruthOutcome:
+        """As far as it has come, in the order asked."""
+        truth = replace(self._begun.truth, rows=tuple(self.rows[place] for place in sorted(self.rows)))
+        return replace(self._begun, truth=truth, failed=[self.lost[place] for place in sorted(self.lost)])
+
+    def run(self, executor: Executor, jobs: Sequence[Job]) -> TruthOutcome:
+        """Train, and keep what there is also where that is stopped."""
+        save_outcome(self.folder, self.outcome)
+        self.told.planned(self.outcome)
+        try:
+            run_trainings(executor, jobs, self.folder / JOBS, self._arrived)
+        finally:
+            save_outcome(self.folder, self.outcome)
+        if self.rows:
+            write_truth(self.folder / TABLE, self.outcome.truth)
+        self.told.tabled(self.outcome)
+        return self.outcome
+
+    def _arrived(self, place: int, result: Result) -> None:
+        name, seed = self.asked[place][0].name, self.asked[place][1]
+        if "failed" in result:
+            self.lost[place] = f"{name}, seed {seed}: {result['failed']}"
+            return
+        self.rows[place] = Measured(name, seed, **result)
+        self.told.trained(len(self.rows), len(self.asked), self.rows[place])
+        if time.monotonic() - self._shown > PAGE_SECONDS:
+            save_outcome(self.folder, self.outcome)
+            self.told.tabled(self.outcome)
+            self._shown = time.monotonic()
 
 
 def run_trainings(executor: Executor, jobs: Sequence[Job], folder: Path, told: OnResult) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from limbeck.cli.screen import plural
-from limbeck_applications.nas.study.kept import Outcome
-from limbeck_applications.nas.study.rows import Found, RankOutcome, Scored
+from limbeck_applications.nas.study.rows import Found, RankOutcome, Scored, SearchOutcome
 from limbeck_applications.nas.tables.ranked import Line
 from limbeck_applications.nas.tables.results import Results
 from limbeck_applications.nas.tables.searches import SearchResults
 from limbeck_applications.nas.tables.searches import Spread as SearchSpread
 from limbeck_applications.nas.tables.statistics import Estimate
+from limbeck_applications.nas.tables.trained import Trained
 
 RANK_SPARED = ("no score", "making", "regret", "weighted", "tau-b", "images", "above params")
 """Columns that a narrow terminal goes without, the least needed first."""
@@ -54,14 +54,19 @@ def rank_table(outcome: RankOutcome) -> tuple[Shown, list[str]]:
         for each in outcome.rankings
         if (reason := each.failed or _lost(list(each.scores.values())))
     ]
-    floor, notes = results.floor, list[str]()
-    if floor is not None and floor.value is not None:
-        notes.append(f"full training from another seed: rho {_interval(floor)}")
+    notes = floor_note(results)
     if results.lead is not None:
         notes.append(_verdict(results, *results.lead))
     if results.truth is not None and not all(line.whole for line in results.lines):
         notes.append(GUESSED)
     return (rank_columns(results), RANK_SPARED, LEGEND, notes), missing
+
+
+def floor_note(results: Trained) -> list[str]:
+    """Return what one seed of full training says of another, or nothing where that is not known."""
+    floor = results.floor
+    known = floor is not None and floor.value is not None
+    return [f"full training from another seed: rho {_interval(floor)}"] if known else []
 
 
 def _verdict(results: Results, second: Line, lead: Estimate) -> str:
@@ -89,9 +94,8 @@ def rank_columns(results: Results) -> dict[str, list[str]]:
     }
 
 
-def search_table(outcome: Outcome) -> tuple[Shown, list[str]]:
+def search_table(outcome: SearchOutcome) -> tuple[Shown, list[str]]:
     """Return what is shown of searches, and what is missing in them."""
-    assert not isinstance(outcome, RankOutcome)
     missing = [
         f"{each.searcher}, seed {each.seed}: {reason}"
         for each in outcome.searches

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,10 @@ from limbeck_applications.nas.space import Architecture
 from limbeck_applications.nas.study.rows import Ranking, RankOutcome
 from limbeck_applications.nas.tables import tops
 from limbeck_applications.nas.tables.ranked import Line, Places, Top
-from limbeck_applications.nas.tables.resampling import Array
-from limbeck_applications.nas.tables.statistics import Estimate, ceiling, kendall, noise_floor, weighted
+from limbeck_applications.nas.tables.statistics import Estimate, estimate_record, kendall, weighted
+from limbeck_applications.nas.tables.trained import SHARES, Trained, accuracies
 
 TABLE_CSV, GROUPS_CSV, SCORES_CSV = "table.csv", "groups.csv", "scores.csv"
-
-SHARES = (0.05, 0.1, 0.2)
-"""Of the space: the best that figures are given for."""
-
-KINDS = 6
-"""Values up to which a trait divides a space into groups."""
 
 BASELINE = "parameters"
 """The proxy that the others are to beat."""
@@ -36,7 +29,7 @@ ANOTHER = "full training, another seed"
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Trained):
     """A ranking as far as it has come.
 
     Attributes:
@@ -50,7 +43,7 @@ class Results:
     @classmethod
     def of(cls, outcome: RankOutcome) -> Results:
         """Gather the finished rankings of an outcome."""
-        names, truth = tuple(each.name for each in outcome.architectures), _truth(outcome)
+        names, truth = tuple(each.name for each in outcome.architectures), accuracies(outcome)
         titles = dict.fromkeys(each.proxy for each in outcome.rankings)
         lines = []
         for title in titles:
@@ -59,11 +52,6 @@ class Results:
             if whole:
                 lines.append(Line(title, whole, len(own), names, truth))
         return cls(outcome, tuple(lines))
-
-    @property
-    def truth(self) -> Array | None:
-        """Mean accuracy of each architecture over the seeds of the table, shape [n], or None."""
-        return _truth(self.outcome)
 
     @property
     def baseline(self) -> Line | None:
@@ -95,79 +83,19 @@ class Results:
         apart = [(line, self.ordered[0].over(line).low) for line in self.ordered[1:]]
         return [line for line, low in apart if low is None or low <= 0]
 
-    @cached_property
-    def trained(self) -> list[Array]:
-        """Accuracies of each seed of the table that has all architectures, shape [n] each."""
-        table, names = self.outcome.truth, [each.name for each in self.outcome.architectures]
-        by_seed = [] if table is None else [table.of_seed(seed) for seed in table.seeds]
-        return [np.array([own[name] for name in names]) for own in by_seed if all(name in own for name in names)]
-
-    @cached_property
-    def floor(self) -> Estimate | None:
-        """How well one seed of full training ranks another; None without a table."""
-        return None if self.outcome.truth is None else noise_floor(self.trained)
-
-    @property
-    def ceiling(self) -> float | None:
-        """The rho over all that a proxy without any error could be expected to reach."""
-        found = None if self.floor is None else self.floor.value
-        return None if found is None else ceiling(found, len(self.trained))
-
-    @cached_property
-    def floors(self) -> dict[str, Estimate]:
-        """How well one seed of full training ranks another in each group; its own top is that of the one seed."""
-        if self.truth is None:
-            return {}
-        found = {name: noise_floor([each[places] for each in self.trained]) for name, places in self._shared().items()}
-        return found | {f"own top {100 * share:g} %": self._own_floor(share) for share in SHARES}
-
-    def _own_floor(self, share: float) -> Estimate:
-        """Take each seed for a proxy and every other for the truth; groups differ, so that there is no interval."""
-        number = tops.share_of(share, len(self.outcome.architectures))
-        found = []
-        for one, other in permutations(self.trained, 2):
-            places = tops.best(one, number)
-            found.append(noise_floor([one[places], other[places]]))
-        reasons = [each.reason for each in found if each.value is None] or ["the table of truth has one seed"]
-        if not found or any(each.value is None for each in found):
-            return Estimate(None, number=number, reason=reasons[0])
-        return Estimate(float(np.mean([each.value for each in found])), number=number)
-
     @property
     def numbers(self) -> list[int]:
         """How many best architectures figures are given for: shares of the space, and what was asked for."""
         count = len(self.outcome.architectures)
         return sorted({*(tops.share_of(share, count) for share in SHARES), *self.outcome.settings.top})
 
-    @cached_property
-    def traits(self) -> dict[str, dict[str, Places]]:
-        """Groups of architectures by trait and value, of traits with a few values."""
-        found: dict[str, dict[str, Places]] = {}
-        for trait in dict.fromkeys(name for each in self.outcome.architectures for name in each.traits):
-            words = [each.traits.get(trait, "") for each in self.outcome.architectures]
-            kinds = list(dict.fromkeys(words))
-            if 1 < len(kinds) <= KINDS:
-                found[trait] = {kind: np.flatnonzero([word == kind for word in words]) for kind in kinds}
-        return found
-
     def groups(self, line: Line) -> dict[str, Places]:
         """Return the architectures that correlations of a line are taken of, by what they are called."""
-        shared = self._shared()
+        shared = self.shared()
         if line.truth is None:
             return shared
         numbers = {share: tops.share_of(share, len(self.outcome.architectures)) for share in SHARES}
         return shared | {f"own top {100 * share:g} %": tops.best(line.order, own) for share, own in numbers.items()}
-
-    def _shared(self) -> dict[str, Places]:
-        """Return the groups that are the same for all lines."""
-        count, truth = len(self.outcome.architectures), self.truth
-        found = {"all": np.arange(count)}
-        if truth is not None:
-            for share in SHARES:
-                found[f"true top {100 * share:g} %"] = tops.best(truth, tops.share_of(share, count))
-        for trait, kinds in self.traits.items():
-            found |= {f"{trait} {kind}": places for kind, places in kinds.items()}
-        return found
 
     def chosen(self, line: Line, number: int) -> list[Architecture]:
         """Return a proxy's best architectures, the best first and of equals the first of the space."""
@@ -264,19 +192,6 @@ class Results:
             costs = {"parameter_count": cost.parameters, "forward_flops": cost.flops}
             records.append({"architecture": each.name, **each.traits, **costs, **known, **scores})
         return records
-
-
-def estimate_record(name: str, found: Estimate | None) -> dict[str, float | None]:
-    """Return a figure and its interval for a spreadsheet."""
-    values = (None, None, None) if found is None else (found.value, found.low, found.high)
-    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
-
-
-def _truth(outcome: RankOutcome) -> Array | None:
-    if outcome.truth is None:
-        return None
-    known = outcome.truth.mean()
-    return np.array([known[each.name] for each in outcome.architectures])
 
 
 def _titled(ranking: Ranking) -> str:

@@ -163,6 +163,12 @@ def undefined(scores: Sequence[Array], truth: Array) -> str:
     return ""
 
 
+def estimate_record(name: str, found: Estimate | None) -> dict[str, float | None]:
+    """Return a figure and its interval for a spreadsheet."""
+    values = (None, None, None) if found is None else (found.value, found.low, found.high)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+
+
 Single = Callable[[Array, Array], float]
 Many = Callable[[Array, Array, Array], Array]
 
