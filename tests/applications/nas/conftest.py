@@ -9,8 +9,17 @@ import pytest
 
 from limbeck.plugins import registry
 from limbeck_applications.nas.cost import Cost
-from limbeck_applications.nas.study.asked import RankSettings, SearchSettings
-from limbeck_applications.nas.study.rows import Found, Made, Ranking, RankOutcome, Scored, Searched, SearchOutcome
+from limbeck_applications.nas.study.asked import RankSettings, SearchSettings, TruthSettings
+from limbeck_applications.nas.study.rows import (
+    Found,
+    Made,
+    Ranking,
+    RankOutcome,
+    Scored,
+    Searched,
+    SearchOutcome,
+    TruthOutcome,
+)
 from limbeck_applications.nas.truth import Measured, Truth
 
 
@@ -95,3 +104,15 @@ def search_outcome(architectures, costs):
         {"searchers": ["random", {"name": "eeea", "population": 4}], "evaluations": 3, "seeds": 2}
     )
     return SearchOutcome(settings, "distilled [dm]", Made(28.0, 100, 31400), searches, None, "", "limbeck nas search")
+
+
+@pytest.fixture(scope="session")
+def truth_outcome(rank_outcome):
+    """All 72 trained from two seeds, the training of one a second and from seed 1 two."""
+    rows = tuple(replace(row, validation=row.test - 0.02, seconds=1.0 + row.seed) for row in rank_outcome.truth.rows)
+    settings = TruthSettings.model_validate({"images": 500, "validation": 200})
+    notes = {"command": "limbeck nas truth --out <x>", "images": "500", "test": "355"}
+    own = Truth(rows, notes)
+    return TruthOutcome(
+        settings, rank_outcome.architectures, rank_outcome.costs, own, "truth.csv", notes["command"], 500
+    )

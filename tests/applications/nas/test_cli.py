@@ -36,6 +36,8 @@ def table(path):
 def test_from_full_training_to_a_ranking_and_its_page(limbeck):
     status, out, err = limbeck("nas", "truth", *SMALL, "--epochs", 1, "--seeds", 2, "--out", "truth")
     assert (status, err) == (0, "") and "done in" in out and "the table is truth/truth.csv" in out
+    text = Path("truth/report.html").read_text()
+    assert "4 architectures" in text and "trained in full" in text and len(table("truth/scores.csv")) == 4
     truth = read_truth(Path("truth/truth.csv"))
     assert len(truth.rows) == 8 and truth.notes["command"].startswith("limbeck nas truth --sample 4 --epochs 1")
     line = (*RANK, "--truth", "truth/truth.csv", "--top", 1, "--out", "it")
@@ -90,6 +92,32 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(refused, limbeck, mon
     assert json.loads(kept.splitlines()[0])["proxy"] == "random"
     assert limbeck("nas", "rank", "--resume", "it")[0] == 0
     assert Path("it/scores.jsonl").read_text().startswith(kept) and len(table("it/table.csv")) == 3
+
+
+@pytest.mark.usefixtures("no_page")
+def test_full_training_is_continued_with_the_settings_it_began_with(refused, limbeck, monkeypatch):
+    line = ("nas", "truth", *SMALL, "--epochs", 1, "--seeds", 1, "--out", "it")
+
+    def interrupt(self, done, total, measured):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("limbeck_applications.nas.screen.TruthScreen.trained", interrupt)
+        status, err = refused(*line)
+    assert status == 130 and err.endswith("type the same command again, or limbeck nas truth --resume it.\n")
+    assert limbeck("nas", "report", "it")[:2] == (0, "it/report.html\n") and len(table("it/scores.csv")) == 2
+    trained = {path.name for path in Path("it/trained").iterdir()}
+    for typed in ("--seeds 2", "--epochs 2", "--out x", "--sample 3", "--set training.lr=1"):
+        status, err = refused("nas", "truth", "--resume", "it", *typed.split())
+        said = f"limbeck: error: --resume goes on with the settings of it: leave out {typed.split()[0]}.\n"
+        assert (status, err) == (2, said)
+    status, err = refused("nas", "rank", "--resume", "it")
+    assert status == 2 and "it holds a study of another kind: type limbeck nas truth --resume it." in err
+    assert limbeck("nas", "truth", "--resume", "it")[0] == 0
+    assert trained < {path.name for path in Path("it/trained").iterdir()} and len(table("it/scores.csv")) == 4
+    notes = read_truth(Path("it/truth.csv")).notes
+    assert notes["command"].startswith("limbeck nas truth --sample 4") and notes["training"].startswith("epochs 1,")
 
 
 def test_what_cannot_be_is_told_in_a_line(refused):

@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 
 from limbeck_applications.nas.screen import StudyScreen, TruthScreen
-from limbeck_applications.nas.study.asked import TruthSettings
 from limbeck_applications.nas.study.rows import Made, Scored
 from limbeck_applications.nas.tables.columns import _seconds, _spread, rank_columns, search_columns
 from limbeck_applications.nas.tables.results import Results
@@ -188,16 +187,20 @@ def test_bars_are_there_on_a_terminal(rank_outcome, tmp_path):
     assert "1/2 d1-w16" in said(console) and "of 2 architectures scored" not in said(console)
 
 
-def test_full_training_is_followed(rank_outcome, tmp_path, console):
-    settings = TruthSettings.model_validate({"seeds": 2})
-    with TruthScreen(tmp_path, console) as screen:
-        screen.title(settings)
+def test_full_training_is_followed(truth_outcome, tmp_path, console):
+    with TruthScreen(tmp_path, console=console) as screen:
+        screen.planned(truth_outcome)
         screen.trained(1, 2, Measured("a", 0, 0.5))
         screen.trained(2, 2, Measured("b", 0, 0.75))
-        screen.done(rank_outcome.truth, 10)
+        assert screen.done(truth_outcome, 10) == 0
     lines = said(console).splitlines()
-    assert lines[0] == "convnet72 on digits: 5 epochs, 2 seeds"
+    assert lines[:2] == ["convnet72 on digits: 5 epochs, 2 seeds", f"everything goes into {tmp_path}"]
     assert "2 of 2 networks trained; b, seed 0: 75.00 %" in lines
-    assert lines[-2].startswith("best of 72 architectures: ") and lines[-1].endswith(
-        f"the table is {tmp_path}/truth.csv"
-    )
+    best = truth_outcome.truth.mean()
+    name = max(best, key=best.get)
+    assert lines[-4] == f"best of 72 architectures: {name}, {100 * best[name]:.2f} %"
+    assert lines[-3].startswith("full training from another seed: rho 0.99")
+    assert lines[-2:] == [
+        f"the table is {tmp_path}/truth.csv",
+        f"done in 10 s; open {tmp_path}/report.html to see everything",
+    ]

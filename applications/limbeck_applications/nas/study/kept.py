@@ -160,9 +160,10 @@ def check_folder(folder: Path, settings: ProblemSettings) -> None:
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / NAME
     if not path.exists() and any((folder / name).exists() for name in (TABLE, JOBS)):
+        where = f", which {TABLE} begins with," if (folder / TABLE).exists() else ""
         raise UsageError(
             f"{folder} is a folder of 'limbeck nas truth' of an earlier version, which did not keep its settings: type "
-            f"the whole command once more, with --out {folder}. What is trained stays; {TABLE} begins with the command."
+            f"the whole command{where} once more with --out {folder}. What is trained stays."
         )
     if not path.exists():
         raise UsageError(

@@ -1,4 +1,4 @@
-"""The pages of rankings and searches, read as text and looked at in a real browser."""
+"""The pages of rankings, searches and full training, read as text and looked at in a real browser."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ def ranked(rank_outcome):
 @pytest.fixture(scope="module")
 def searched(search_outcome):
     return page(search_outcome)
+
+
+@pytest.fixture(scope="module")
+def trained(truth_outcome):
+    return page(truth_outcome)
 
 
 def test_a_ranking_shows_a_row_and_a_panel_for_each_proxy(ranked):
@@ -150,20 +155,67 @@ def test_a_search_that_has_just_begun_is_shown(search_outcome):
     assert "No architecture is scored yet." in said and "0 of 4 searches finished" in said
 
 
-def test_pages_fetch_nothing_and_escape_everything(rank_outcome, ranked, searched):
-    for text in (ranked, searched):
+def only(outcome, keep):
+    return replace(outcome, truth=replace(outcome.truth, rows=tuple(filter(keep, outcome.truth.rows))))
+
+
+def test_full_training_shows_accuracies_seeds_and_what_they_cost(trained, truth_outcome, architectures):
+    assert trained.count("<svg") == 1 + 1 + 2
+    assert "Accuracies of 72 architectures in order: the best" in trained
+    assert "Accuracy of 72 architectures from seed 1 against that from 0" in trained
+    said = words(trained)
+    mean = truth_outcome.truth.mean()
+    best, worst = max(mean, key=mean.get), min(mean, key=mean.get)
+    assert f"{best} is best: {100 * mean[best]:.2f} ± " in said and f"the worst {100 * mean[worst]:.2f} %." in said
+    assert "By norm: none instance batch" in said and "training time 3 min 36 s" in said
+    assert "Noise floor: training from one seed ranks architectures as another does to 0.99" in said
+    assert "activation relu 36" in said and "the best 20 % 15" in said
+    heads = re.findall(r'<th scope="row" data-sort="(.*?)"', trained)
+    assert len(heads) == 20 and heads[0] == best and heads[-1] == worst and "All 72 are in scores.csv." in said
+    drawn = re.findall(r'<div class="portrait">\s*<h3>(.*?)</h3>', trained)
+    assert drawn[0] == best and len(drawn) == 3
+    assert "limbeck nas truth --out <x>" in said and "networks are trained" not in said and "Missing" not in said
+
+
+def test_full_training_of_a_few_lists_all_of_them(truth_outcome, architectures):
+    few = architectures[:20]
+    some = replace(only(truth_outcome, lambda row: row.architecture in {one.name for one in few}), architectures=few)
+    text = page(some)
+    assert len(re.findall(r'<th scope="row" data-sort="(.*?)"', text)) == 20 and "All architectures" in words(text)
+
+
+def test_full_training_that_is_not_finished_says_how_far_it_is(truth_outcome, architectures):
+    said = words(page(only(truth_outcome, lambda row: False)))
+    assert "No network is trained yet. 0 of 144 networks are trained." in said
+    some = only(truth_outcome, lambda row: row.seed == 0)
+    said = words(page(some))
+    assert "72 of 144 networks are trained." in said
+    assert "How far seeds agree is not known: the table of truth has one seed." in said and "nan" not in said
+    names = {each.name for each in architectures[:9]}
+    begun = only(truth_outcome, lambda row: row.seed == 0 or row.architecture in names)
+    said = words(page(replace(begun, failed=["d1, seed 1: out of memory"] * 7)))
+    assert "over the 9 that are trained from every seed" in said
+    assert said.count("Missing : d1, seed 1: out of memory") == 5 and "2 more came to nothing." in said
+
+
+def test_pages_fetch_nothing_and_escape_everything(rank_outcome, truth_outcome, ranked, searched, trained):
+    for text in (ranked, searched, trained):
         assert not re.findall(r'(?:href|src)="(?!data:|#)', text)
         assert "default-src 'none'" in text
     bad = [replace(each, proxy="<script>x</script>") for each in rank_outcome.rankings[:1]]
     text = page(replace(rank_outcome, rankings=bad, command="<img>"))
     assert "<script>x" not in text and "<img>" not in text
+    text = page(replace(truth_outcome, failed=["<script>x</script>"], command="<img>"))
+    assert "<script>x" not in text and "<img>" not in text
 
 
-def test_publishing_writes_the_page_and_the_tables(rank_outcome, search_outcome, tmp_path):
-    for name, outcome in (("rank", rank_outcome), ("search", search_outcome)):
+def test_publishing_writes_the_page_and_the_tables(rank_outcome, search_outcome, truth_outcome, tmp_path):
+    for name, outcome in (("rank", rank_outcome), ("search", search_outcome), ("truth", truth_outcome)):
         path = publish(tmp_path / name, outcome)
         assert path == tmp_path / name / FILE and path.read_text().startswith("<!doctype html>")
-        assert (tmp_path / name / "table.csv").exists() and (tmp_path / name / "scores.csv").exists()
+        assert (tmp_path / name / ("truth.csv" if name == "truth" else "table.csv")).exists() and (
+            tmp_path / name / "scores.csv"
+        ).exists()
 
 
 # In a browser
@@ -194,17 +246,17 @@ addEventListener("load", () => {{
 
 
 @pytest.mark.skipif(screenshots.CHROMIUM is None, reason="needs Chromium")
-def test_pages_fit_phones_and_desktops_and_their_tables_sort(ranked, searched, tmp_path):
+def test_pages_fit_phones_and_desktops_and_their_tables_sort(ranked, searched, trained, tmp_path):
     frames = []
-    for name, text in (("rank", ranked), ("search", searched)):
+    for name, text in (("rank", ranked), ("search", searched), ("truth", trained)):
         (tmp_path / f"{name}.html").write_text(text)
         frames += [f'<iframe src="{name}.html" width="{width}" height="900"></iframe>' for width in WIDTHS]
     look = tmp_path / "look.html"
     look.write_text(LOOK.format(frames="\n".join(frames)))
     dom = screenshots.browse(look.as_uri(), "--virtual-time-budget=5000", "--dump-dom").stdout
     facts = json.loads(html.unescape(re.search(r'<pre id="facts">(.*?)</pre>', dom)[1]))
-    assert len(facts) == 4
+    assert len(facts) == 6
     for found in facts:
         assert found["wider"] <= 0 and found["beyond"] == 0, found
-    assert [found["colours"] for found in facts] == [3, 3, 2, 2]
+    assert [found["colours"] for found in facts] == [3, 3, 2, 2, 3, 3]
     assert facts[0]["sorted"][0] == "distilled [dm]" and facts[2]["sorted"][0] == "eeea [population=4]"

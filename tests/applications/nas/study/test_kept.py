@@ -10,9 +10,11 @@ import pytest
 from limbeck.config import Spec
 from limbeck.errors import ArtifactError, UsageError
 from limbeck.files import signed, write_json
-from limbeck_applications.nas.study.asked import RankSettings, SearchSettings
+from limbeck_applications.nas.study.asked import RankSettings, SearchSettings, TruthSettings
 from limbeck_applications.nas.study.kept import (
+    JOBS,
     NAME,
+    TABLE,
     check_folder,
     check_titles,
     load_outcome,
@@ -23,9 +25,10 @@ from limbeck_applications.nas.study.kept import (
 from limbeck_applications.nas.study.rows import Made
 
 
-@pytest.fixture(params=["rank", "search"])
-def outcome(request, rank_outcome, search_outcome):
-    return {"rank": rank_outcome, "search": search_outcome}[request.param]
+@pytest.fixture(params=["rank", "search", "truth"])
+def outcome(request, rank_outcome, search_outcome, truth_outcome):
+    begun = replace(truth_outcome, failed=["d1, seed 1: out of memory"])
+    return {"rank": rank_outcome, "search": search_outcome, "truth": begun}[request.param]
 
 
 def test_an_outcome_is_read_as_it_was_written(outcome, tmp_path):
@@ -46,7 +49,7 @@ def test_a_study_that_was_moved_still_finds_what_its_proxies_made(search_outcome
 
 
 def test_a_folder_without_a_study_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"holds no study.*limbeck nas rank --out"):
+    with pytest.raises(UsageError, match=r"holds no study.*limbeck nas rank', 'search' or 'truth'"):
         load_outcome(tmp_path)
 
 
@@ -125,7 +128,22 @@ def test_what_is_asked_for_twice_is_refused():
         check_titles(["a", "b", "a"], "--proxy")
 
 
-def test_a_folder_of_full_training_is_called_what_it_is(tmp_path):
-    (tmp_path / "truth.csv").write_text("architecture,test\n")
-    with pytest.raises(UsageError, match=r"is a folder of 'limbeck nas truth': its table is .*truth\.csv"):
+@pytest.mark.parametrize(("name", "said"), [(TABLE, "which truth.csv begins with, "), (JOBS, "")])
+def test_full_training_of_an_earlier_version_is_told_how_it_goes_on(tmp_path, name, said):
+    (tmp_path / name).mkdir()
+    check_folder(tmp_path, TruthSettings())
+    with pytest.raises(UsageError) as refused:
         load_outcome(tmp_path)
+    assert f"the whole command{', ' if said else ' '}{said}once more with --out {tmp_path}" in str(refused.value)
+
+
+def test_a_table_of_full_training_is_foreign_to_rankings(tmp_path):
+    (tmp_path / TABLE).touch()
+    (tmp_path / JOBS).mkdir()
+    with pytest.raises(UsageError, match=r"holds other files \(truth\.csv\)"):
+        check_folder(tmp_path, RankSettings())
+    (tmp_path / TABLE).unlink()
+    (tmp_path / JOBS).rmdir()
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UsageError, match=r"holds other files \(notes\.txt\)"):
+        check_folder(tmp_path, TruthSettings())

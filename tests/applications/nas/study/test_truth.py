@@ -6,14 +6,27 @@ import pytest
 
 from limbeck.errors import LimbeckError, UsageError
 from limbeck_applications.nas.candidates import job
-from limbeck_applications.nas.study.truth import JOBS, TABLE, make_truth
+from limbeck_applications.nas.study.audience import Audience
+from limbeck_applications.nas.study.kept import JOBS, NAME, TABLE, load_outcome
+from limbeck_applications.nas.study.truth import make_truth
 from limbeck_applications.nas.truth import read_truth
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def without_seconds(truth):
-    return sorted((row.architecture, row.seed, row.validation, row.test) for row in truth.rows)
+def without_seconds(outcome):
+    return sorted((row.architecture, row.seed, row.validation, row.test) for row in outcome.truth.rows)
+
+
+class Stop(Audience):
+    """Interrupts after so many trainings."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def trained(self, done, total, measured):
+        if done == self.after:
+            raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")
@@ -23,39 +36,57 @@ def whole(settings, tmp_path_factory):
 
 
 def test_every_architecture_is_trained_from_every_seed(whole):
-    _, truth = whole
+    truth = whole[1].truth
     assert len(truth.rows) == 6 and truth.seeds == [0, 1] and len(truth.mean()) == 3
     assert all(0 <= row.test <= 1 and 0 <= row.validation <= 1 and row.seconds > 0 for row in truth.rows)
     assert truth.of_seed(0) != truth.of_seed(1)
 
 
 def test_the_table_is_read_as_it_was_written(whole):
-    folder, truth = whole
+    folder, outcome = whole
     read = read_truth(folder / TABLE)
-    assert read.notes == truth.notes and read.notes["command"] == "limbeck nas truth --out it"
+    assert read.notes == outcome.truth.notes and read.notes["command"] == "limbeck nas truth --out it"
     assert [read.notes[name] for name in ("data", "images", "validation", "test")] == ["digits", "60", "40", "355"]
     assert read.images == 60
-    for own, (name, seed, validation, test) in zip(read.rows, without_seconds(truth), strict=True):
+    for own, (name, seed, validation, test) in zip(read.rows, without_seconds(outcome), strict=True):
         assert (own.architecture, own.seed) == (name, seed)
         assert own.test == pytest.approx(test, abs=5e-5) and own.validation == pytest.approx(validation, abs=5e-5)
 
 
 def test_the_same_call_trains_nothing_again(whole, settings, computed):
-    folder, truth = whole
+    folder, outcome = whole
     text = (folder / TABLE).read_text()
-    assert make_truth(settings("truth"), folder, command="limbeck nas truth --out it").rows == truth.rows
-    assert computed == [] and (folder / TABLE).read_text() == text
+    assert make_truth(settings("truth"), folder, command="limbeck nas truth --out it") == outcome
+    assert computed == [] and (folder / TABLE).read_text() == text and load_outcome(folder) == outcome
 
 
 @pytest.mark.parametrize("after", [1, 4])
 def test_training_that_is_stopped_goes_on(whole, settings, tmp_path, computed, after):
-    def stop(done, total, row):
-        if done == after:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        make_truth(settings("truth"), tmp_path, on_trained=stop)
+        make_truth(settings("truth"), tmp_path, audience=Stop(after))
     assert len(computed) == after and not (tmp_path / TABLE).exists()
+    begun = load_outcome(tmp_path)
+    assert begun.settings == settings("truth") and len(begun.truth.rows) == after and not begun.is_over
+    assert without_seconds(make_truth(settings("truth"), tmp_path)) == without_seconds(whole[1])
+    assert len(computed) == 6 == len(set(computed))
+
+
+def test_a_folder_of_an_earlier_version_goes_on_and_keeps_its_settings_from_then_on(
+    whole, settings, tmp_path, computed
+):
+    with pytest.raises(KeyboardInterrupt):
+        make_truth(settings("truth"), tmp_path, audience=Stop(4))
+    (tmp_path / NAME).unlink()
+    (tmp_path / TABLE).write_text("architecture,test\n")
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UsageError, match="earlier version, which did not keep its settings"):
+        load_outcome(tmp_path)
+    assert without_seconds(make_truth(settings("truth"), tmp_path)) == without_seconds(whole[1])
+    assert len(computed) == 6 and load_outcome(tmp_path).settings == settings("truth")
+
+
+def test_more_seeds_add_what_is_missing(whole, settings, tmp_path, computed):
+    make_truth(settings("truth", seeds=1), tmp_path)
     assert without_seconds(make_truth(settings("truth"), tmp_path)) == without_seconds(whole[1])
     assert len(computed) == 6 == len(set(computed))
 
@@ -83,6 +114,8 @@ def test_a_training_that_fails_leaves_the_others_and_is_tried_again(whole, setti
             make_truth(settings("truth"), tmp_path)
     assert names[1] in str(lost.value) and "\n" not in str(lost.value)
     assert len(read_truth(tmp_path / TABLE).rows) == 5 == len(list((tmp_path / JOBS).iterdir()))
+    kept = load_outcome(tmp_path)
+    assert kept.is_over and len(kept.failed) == 1 and kept.failed[0].startswith(f"{names[1]}")
     assert without_seconds(make_truth(settings("truth"), tmp_path)) == without_seconds(whole[1])
 
 
