@@ -59,6 +59,31 @@ class Child:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a search is going to work with, before anything is computed.
+
+    Attributes:
+        space: whose architectures are searched.
+        problem: the images.
+        proxy: that scores; nothing is prepared yet.
+        evaluations: architectures that may be scored.
+    """
+
+    space: SearchSpace
+    problem: Problem
+    proxy: Proxy
+    evaluations: int
+
+    def cost(self, architecture: Architecture) -> Cost:
+        """Return parameters and FLOPs; nothing is computed.
+
+        Raises:
+            UsageError: the architecture does not fit the images.
+        """
+        return self.space.cost(architecture, self.problem.spec)
+
+
 class Lab(Protocol):
     """Where a searcher works. The same requests get the same answers, also in a search that was killed and continued.
 
@@ -155,11 +180,14 @@ class Searcher(Component, ABC):
 
     continues: ClassVar[bool] = False
 
-    def check(self, space: SearchSpace, proxy: Proxy) -> None:
+    def check(self, plan: Plan) -> None:
         """Refuse what cannot be searched, before anything is computed; nothing by default.
 
+        Args:
+            plan: what the search would work with.
+
         Raises:
-            UsageError: says what is needed of the space or the proxy.
+            UsageError: says what is needed of the space, the proxy, the images or the number of evaluations.
         """
 
     @abstractmethod
@@ -167,5 +195,5 @@ class Searcher(Component, ABC):
         """Ask the lab for scores until ``lab.remaining`` is 0, or there is nothing left to ask.
 
         Raises:
-            UsageError: the budgets of the options cannot be met by any architecture.
+            UsageError: what ``check`` could not know, such as a budget that hardly any architecture meets.
         """

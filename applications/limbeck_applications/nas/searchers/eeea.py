@@ -31,8 +31,8 @@ from pydantic import Field, field_validator
 
 from limbeck.errors import UsageError
 from limbeck.options import Options as OptionsBase
-from limbeck_applications.nas.cost import Cost
-from limbeck_applications.nas.searcher import Lab, Searcher, Trial
+from limbeck_applications.nas.searcher import Lab, Plan, Searcher, Trial
+from limbeck_applications.nas.searchers.budget import Budget
 from limbeck_applications.nas.searchers.draws import Allowed, Draws
 from limbeck_applications.nas.searchers.pareto import OBJECTIVES, Objective, point_of, survivors
 from limbeck_applications.nas.space import Architecture
@@ -68,13 +68,21 @@ class Eeea(Searcher):
                 raise ValueError("score must be among the objectives")
             return objectives
 
+    def check(self, plan: Plan) -> None:
+        """Refuse a budget that too few architectures meet, where a few draws show it.
+
+        Raises:
+            UsageError: says what the smallest has.
+        """
+        self._budget().check(plan, self.options.population)
+
     def search(self, lab: Lab) -> None:
         """Draw a population, breed from the best, and go on until the evaluations are used or nothing new is left.
 
         Raises:
             UsageError: too few architectures meet the budget for a population.
         """
-        evolution, complete = _Evolution(lab, self.options), 0
+        evolution, complete = _Evolution(lab, self.options, self._budget()), 0
         while lab.remaining:
             number = min(self.options.population - complete, lab.remaining)
             individuals = evolution.children(number) if evolution.generation else evolution.first(number)
@@ -84,6 +92,9 @@ class Eeea(Searcher):
             complete += evolution.told(individuals, trials)
             if complete == self.options.population:
                 evolution.generation, complete = evolution.generation + 1, 0
+
+    def _budget(self) -> Budget:
+        return Budget(self.options.most_parameters, self.options.most_flops)
 
 
 class _Sampler(NSGAIISampler):
@@ -111,10 +122,11 @@ class _Evolution:
     Args:
         lab: of the search.
         options: of the searcher.
+        budget: that the first individuals obey.
     """
 
-    def __init__(self, lab: Lab, options: Eeea.Options) -> None:
-        self.lab, self.options, self.draws = lab, options, Draws(lab)
+    def __init__(self, lab: Lab, options: Eeea.Options, budget: Budget) -> None:
+        self.lab, self.options, self.budget, self.draws = lab, options, budget, Draws(lab)
         self.chance = lab.generator("eeea")
         self.choices: dict[str, BaseDistribution] = {
             f"{place:03d} {gene.name}": CategoricalDistribution(tuple(range(len(gene.values))))
@@ -144,16 +156,15 @@ class _Evolution:
         Raises:
             UsageError: too few meet the budget.
         """
-        budget, found = _Budget(self.options), list[Individual]()
-        while len(found) < number and (drawn := self.draws.new(self.chance, budget)) is not None:
+        found: list[Individual] = []
+        while len(found) < number and (drawn := self.draws.new(self.chance, self.budget)) is not None:
             found.append(self._enqueued(drawn))
-        if len(found) < number and budget.refused:
-            raise UsageError(budget.unmet(self.lab.space.name, len(found), number))
+        self.budget.require(self.lab.space.name, len(found), number)
         return found
 
     def children(self, number: int) -> list[Individual]:
         """Breed individuals that are new; fewer where the space has no more."""
-        allowed = _Budget(self.options) if self.options.always else None
+        allowed = self.budget if self.options.always else None
         found: list[Individual] = []
         while len(found) < number and (child := self._child(allowed)) is not None:
             found.append(child)
@@ -190,39 +201,6 @@ class _Evolution:
         """Make an individual of the present generation with these genes."""
         self.study.enqueue_trial(dict(zip(self.choices, architecture.genome, strict=True)))
         return self.study.ask(self.choices), architecture
-
-
-class _Budget:
-    """Whether costs obey the budgets, and the least of those that did not."""
-
-    def __init__(self, options: Eeea.Options) -> None:
-        self.most = {"parameters": options.most_parameters, "flops": options.most_flops}
-        self.refused: list[Cost] = []
-
-    def __call__(self, cost: Cost) -> bool:
-        """Return whether a cost is within all budgets."""
-        obeys = all(most is None or getattr(cost, name) <= most for name, most in self.most.items())
-        if not obeys:
-            self.refused.append(cost)
-        return obeys
-
-    def unmet(self, space: str, found: int, number: int) -> str:
-        """Say which budget was too small, what is the least that was seen, and what to type."""
-        asked = {name: most for name, most in self.most.items() if most is not None}
-        words = {"parameters": "parameters", "flops": "FLOPs"}
-        budget = " and ".join(f"{most:,} {words[name]}" for name, most in asked.items())
-        least = min(self.refused, key=lambda cost: (cost.parameters, cost.flops))
-        seen = " and ".join(f"{getattr(least, name):,} {words[name]}" for name in asked)
-        options = " or ".join(f"most_{name}" for name in asked)
-        if not found:
-            return (
-                f"no architecture drawn from {space} has at most {budget}; the smallest refused has {seen}: "
-                f"raise {options}."
-            )
-        return (
-            f"only {found} architectures with at most {budget} were found in {space} for a population of {number}; the "
-            f"smallest refused has {seen}: raise {options}, or give a smaller population."
-        )
 
 
 @contextmanager

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from limbeck.errors import UsageError
 from limbeck.options import Options as OptionsBase
-from limbeck_applications.nas.cost import Cost
-from limbeck_applications.nas.searcher import Lab, Searcher
+from limbeck_applications.nas.searcher import Lab, Plan, Searcher
+from limbeck_applications.nas.searchers.budget import Budget
 from limbeck_applications.nas.searchers.draws import Draws
 from limbeck_applications.nas.space import Architecture
 
@@ -29,23 +28,26 @@ class Random(Searcher):
         most_parameters: int | None = Field(None, ge=1, description="parameters of an architecture at most")
         most_flops: int | None = Field(None, ge=1, description="FLOPs of an architecture at most")
 
+    def check(self, plan: Plan) -> None:
+        """Refuse a budget that nothing meets, where a few draws show it.
+
+        Raises:
+            UsageError: says what the smallest has.
+        """
+        self._budget().check(plan)
+
     def search(self, lab: Lab) -> None:
         """Score as many as may be scored, or all that there are.
 
         Raises:
             UsageError: no architecture that was drawn meets the budget.
         """
-        draws, chance = Draws(lab), lab.generator("random")
+        draws, chance, budget = Draws(lab), lab.generator("random"), self._budget()
         found: list[Architecture] = []
-        while len(found) < lab.remaining and (architecture := draws.new(chance, self._allowed)) is not None:
+        while len(found) < lab.remaining and (architecture := draws.new(chance, budget)) is not None:
             found.append(architecture)
-        if not found and lab.remaining:
-            raise UsageError(
-                f"no architecture of {lab.space.name} that was drawn meets the budget of searcher 'random': raise "
-                "most_parameters or most_flops."
-            )
+        budget.require(lab.space.name, len(found), min(1, lab.remaining))
         lab.score(found)
 
-    def _allowed(self, cost: Cost) -> bool:
-        most = (self.options.most_parameters, cost.parameters), (self.options.most_flops, cost.flops)
-        return all(limit is None or found <= limit for limit, found in most)
+    def _budget(self) -> Budget:
+        return Budget(self.options.most_parameters, self.options.most_flops)

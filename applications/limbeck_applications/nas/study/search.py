@@ -17,7 +17,7 @@ from limbeck_applications.nas.candidates.job import STOPPED
 from limbeck_applications.nas.candidates.kept import Scores
 from limbeck_applications.nas.candidates.lab import KeptLab
 from limbeck_applications.nas.candidates.scoring import Scorer, resolved
-from limbeck_applications.nas.searcher import Searcher, Trial
+from limbeck_applications.nas.searcher import Plan, Searcher, Trial
 from limbeck_applications.nas.study.asked import SearchSettings
 from limbeck_applications.nas.study.audience import Audience, tell_broken
 from limbeck_applications.nas.study.images import Images, images_of
@@ -60,7 +60,7 @@ def search(
         command: what was typed.
 
     Raises:
-        UsageError: an unknown name, a space or proxy that a searcher cannot work with.
+        UsageError: an unknown name; a space, proxy, budget or number of evaluations that a searcher cannot work with.
         DataError: images that are not there or too few.
     """
     check_names(settings)
@@ -70,9 +70,13 @@ def search(
     check_folder(folder, settings)
     told = audience or Audience()
     images = images_of(settings, data_root=data_root, download=download, cache=cache or folder / "cache")
-    registry().create("nas_proxies", settings.proxy.model_dump(mode="json")).check(images.problem)
+    proxy = settings.proxy.model_dump(mode="json")
+    plan = Plan(images.space, images.problem, registry().create("nas_proxies", proxy), settings.evaluations)
+    plan.proxy.check(images.problem)
+    for spec in settings.searchers:
+        _searcher(spec).check(plan)
     searchers = [
-        (title, _searcher(spec, settings, images), seed)
+        (title, _searcher(spec), seed)
         for seed in range(settings.seeds)
         for title, spec in zip(titles, settings.searchers, strict=True)
     ]
@@ -80,7 +84,6 @@ def search(
     if images.device.type == "cpu":
         keep_freed_memory()
     executor: Executor = registry().create("executors", settings.executor.model_dump())
-    proxy = settings.proxy.model_dump(mode="json")
     with folder_lock(folder):
         weights = any(searcher.continues for _, searcher, _ in searchers)
         scorer = Scorer(images, proxy, folder, Scores(folder), executor, weights=weights)
@@ -98,9 +101,8 @@ def search(
         return work.run([searcher for _, searcher, _ in searchers])
 
 
-def _searcher(spec: Spec, settings: SearchSettings, images: Images) -> Searcher:
+def _searcher(spec: Spec) -> Searcher:
     searcher: Searcher = registry().create("nas_searchers", spec.model_dump(mode="json"))
-    searcher.check(images.space, registry().create("nas_proxies", settings.proxy.model_dump(mode="json")))
     return searcher
 
 

@@ -18,6 +18,7 @@ from limbeck_applications.nas.candidates.lab import KeptLab
 from limbeck_applications.nas.candidates.scoring import Scorer
 from limbeck_applications.nas.problem import Problem, problem_of
 from limbeck_applications.nas.proxy import Candidate, Material, Prepared, Proxy
+from limbeck_applications.nas.searcher import Plan
 from limbeck_applications.nas.space import Architecture, SearchSpace
 from limbeck_applications.nas.study.images import Images
 
@@ -69,6 +70,20 @@ def functional(space: SearchSpace, architecture: Architecture, problem: Problem)
 def material(proxy: Proxy, prepared: Prepared, problem: Problem) -> Material:
     """Return what a proxy scores with: validation images only where it says that it looks at them."""
     return Material(problem.spec, prepared, problem.validation if proxy.validates else None, CPU)
+
+
+def tiny_plan(
+    *, evaluations: int, space: Mapping[str, Any] | None = None, proxy: Mapping[str, Any] | None = None
+) -> Plan:
+    """Return what a search on tiny images would work with.
+
+    Args:
+        evaluations: architectures that may be scored.
+        space: specification; ``SPACE`` when None.
+        proxy: specification; the number of parameters when None.
+    """
+    made = registry().create("nas_proxies", dict(proxy or UNTRAINED))
+    return Plan(tiny_space(space), tiny_problem(), made, evaluations)
 
 
 def tiny_lab(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -12,7 +13,7 @@ import torch
 from limbeck.errors import UsageError
 from limbeck.plugins import registry
 from limbeck.seeding import generator
-from limbeck_applications.nas.searcher import Trial
+from limbeck_applications.nas.searcher import Plan, Trial
 from limbeck_applications.nas.searchers.draws import Draws
 from limbeck_applications.nas.searchers.eeea import Eeea
 from limbeck_applications.nas.searchers.pareto import OBJECTIVES, dominates, point_of
@@ -31,6 +32,7 @@ class Lab:
     def __init__(self, evaluations, *, space=LARGER, seed=0, fails=(), spec=None):
         self.space, self.evaluations, self.seed, self.fails = tiny_space(space), evaluations, seed, fails
         self.spec = spec or tiny_problem().spec
+        self.problem = SimpleNamespace(spec=self.spec)
         self.trials, self.calls, self.by = [], [], {}
 
     @property
@@ -63,10 +65,14 @@ class Lab:
         return [self.by[each.genome] for each in architectures]
 
 
-def search(lab, name="eeea", **options):
+def checked(lab, name="eeea", **options):
     searcher = registry().create("nas_searchers", {"name": name, **options})
-    searcher.check(lab.space, registry().create("nas_proxies", "parameters"))
-    searcher.search(lab)
+    searcher.check(Plan(lab.space, lab.problem, registry().create("nas_proxies", "parameters"), lab.evaluations))
+    return searcher
+
+
+def search(lab, name="eeea", **options):
+    checked(lab, name, **options).search(lab)
     return lab
 
 
@@ -80,9 +86,14 @@ def test_exhaustive_scores_every_architecture_once_in_one_call():
     assert len(lab.calls) == 1 and lab.remaining == 0
 
 
-def test_exhaustive_says_that_there_are_more_than_may_be_scored():
-    with pytest.raises(UsageError, match=r"more than the 11 architectures that may be scored: give up to 16 evalu"):
-        search(Lab(11, space=SPACE), "exhaustive")
+def test_exhaustive_says_that_there_are_more_than_may_be_scored_before_anything_is_computed():
+    lab = Lab(11, space=SPACE)
+    with pytest.raises(UsageError, match=r"which has 12, but only 11 may be scored: give --evaluations 12, or") as said:
+        checked(lab, "exhaustive")
+    assert "\n" not in str(said.value)
+    with pytest.raises(UsageError, match="which has 12, but only 11 may be scored"):
+        registry().create("nas_searchers", "exhaustive").search(lab)
+    assert lab.calls == []
 
 
 def test_exhaustive_refuses_a_space_that_is_too_large_before_anything_is_computed():
@@ -198,23 +209,42 @@ def test_children_obey_the_budget_only_where_that_is_asked_for():
     assert max(trial.cost.parameters for trial in bound.trials) <= 500
 
 
-def test_a_budget_that_no_individual_can_meet_names_the_smallest():
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("name", ["random", "eeea"])
+def test_a_budget_that_no_architecture_meets_names_the_smallest(name, early):
+    """The check knows it, and so does a search that nobody checked."""
     lab = Lab(10, space=SPACE)
     least = min(lab.cost(each).parameters for each in lab.space.all())
     with pytest.raises(UsageError) as refused:
-        search(lab, most_parameters=least - 1)
+        if early:
+            checked(lab, name, most_parameters=least - 1)
+        else:
+            registry().create("nas_searchers", {"name": name, "most_parameters": least - 1}).search(lab)
     assert str(refused.value) == (
         f"no architecture drawn from chains has at most {least - 1:,} parameters; the smallest refused has {least:,} "
         "parameters: raise most_parameters."
     )
     assert lab.calls == []
+    checked(Lab(1, space=SPACE), name, most_parameters=least)
 
 
-def test_a_budget_that_too_few_individuals_meet_is_refused():
+def test_a_budget_that_too_few_individuals_meet_is_refused_at_once():
     lab = Lab(12, space=SPACE)
     few = sorted(lab.cost(each).parameters for each in lab.space.all())[2]
-    with pytest.raises(UsageError, match=r"only 3 architectures with at most .* for a population of 10"):
-        search(lab, most_parameters=few)
+    with pytest.raises(UsageError, match=r"only 3 of the 10 architectures of a population were found in chains with"):
+        checked(lab, most_parameters=few)
+    checked(lab, most_parameters=few, population=3)
+    checked(Lab(3, space=SPACE), most_parameters=few)
+
+
+def test_a_large_space_is_drawn_from_and_one_between_is_left_to_the_search(monkeypatch):
+    monkeypatch.setattr("limbeck_applications.nas.searchers.budget.TRIES", 20)
+    large, between = Lab(2, space={"name": "chains"}), Lab(2, space={"name": "nb201"})
+    large.spec = large.problem.spec = replace(large.spec, shape=(1, 16, 16))
+    with pytest.raises(UsageError, match=r"no architecture drawn from chains has at most 1 FLOPs; the smallest "):
+        checked(large, "random", most_flops=1)
+    checked(large, "random", most_flops=10**9)
+    checked(between, "random", most_flops=1)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from limbeck_applications.nas.candidates.kept import NAME
 from limbeck_applications.nas.candidates.scoring import WEIGHTS
 from limbeck_applications.nas.proxies.distilled import RandomSubset
 from limbeck_applications.nas.report.page import publish
+from limbeck_applications.nas.searchers.budget import Budget
 from limbeck_applications.nas.study import search as study
 from limbeck_applications.nas.study.audience import Audience
 from limbeck_applications.nas.study.kept import load_outcome
@@ -148,17 +149,18 @@ def test_the_best_are_trained_best_first(settings, tmp_path):
     assert [each.architecture for each in own.retrained] == [each.architecture.name for each in ranked[:3]]
 
 
-def test_a_budget_that_nothing_meets_is_told_and_leaves_the_others(settings, tmp_path):
+def test_a_budget_that_proves_too_small_in_a_search_is_told_and_leaves_the_others(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(Budget, "check", lambda *asked: None)
     searchers = [
         {"name": "eeea", "population": 2, "most_parameters": 1},
         {"name": "random", "most_parameters": 1},
         {"name": "random"},
     ]
-    outcome = search(settings("search", searchers=searchers), tmp_path)
+    outcome = search(settings("search", searchers=searchers, space=FEW, evaluations=2), tmp_path)
     first, second, last = outcome.searches
     for each in (first, second):
         assert "most_parameters" in each.failed and "\n" not in each.failed and not each.finished and not each.found
-    assert last.finished and len(last.found) == 5
+    assert last.finished and len(last.found) == 2
     assert load_outcome(tmp_path) == outcome and publish(tmp_path, outcome).exists()
 
 
@@ -231,6 +233,12 @@ REFUSED = [
     ({"searchers": ["eas"], "space": "convnet72"}, "--space chains"),
     ({"searchers": ["eas"], "proxy": "parameters"}, "--proxy distilled"),
     ({"searchers": ["exhaustive"], "space": "cells"}, "too many to go through"),
+    ({"searchers": ["exhaustive"], "space": FEW, "evaluations": 1}, "give --evaluations 2"),
+    ({"searchers": ["random", "tas"], "evaluations": 4}, "give --evaluations 5 or more"),
+    ({"searchers": [{"name": "tas", "flops": 0.001}]}, "no network of chains has 0.001 of the largest one's FLOPs"),
+    ({"searchers": ["random", {"name": "random", "most_flops": 9}], "space": FEW}, "raise most_flops"),
+    ({"searchers": [{"name": "eeea", "most_parameters": 9}], "space": FEW}, "raise most_parameters"),
+    ({"searchers": ["tas"], "space": {"name": "chains", "stages": 4}}, "does not fit images of 1x8x8"),
     ({"proxy": "parametres"}, "parameters"),
     ({"proxy": {"name": "distilled", "method": "dmm"}}, "unknown method 'dmm'"),
     ({"validation": 2000}, "ask for fewer with --validation or --images"),

@@ -298,6 +298,23 @@ class Modest(Lot):
         lab.score([lab.space.first()])
 
 
+class Late(Lot):
+    """Says only in its search that it needs more; unpublished."""
+
+    def search(self, lab):
+        if lab.evaluations < 3:
+            raise UsageError("give --evaluations 3 or more.")
+        super().search(lab)
+
+
+class Early(Late):
+    """Says it in its check; unpublished."""
+
+    def check(self, plan):
+        if plan.evaluations < 3:
+            raise UsageError("give --evaluations 3 or more.")
+
+
 class Chatty(Lot):
     """Notes what no file takes; unpublished."""
 
@@ -315,18 +332,21 @@ class Forgetful(Lot):
         super().search(lab)
 
 
+FEW = "With two evaluations it scores two, or refuses them in one line of its check, before anything is computed"
 ASKS = "It scores architectures, and no more of them than it may"
 
 
-def test_a_fair_searcher_passes(failures):
-    assert failures("nas_searchers", Lot) == {}
+@pytest.mark.parametrize("cls", [Lot, Early])
+def test_a_fair_searcher_passes(failures, cls):
+    assert failures("nas_searchers", cls) == {}
 
 
 @pytest.mark.parametrize(
     ("cls", "check", "reason"),
     [
         (Idle, ASKS, "it scored nothing"),
-        (Modest, "With two evaluations it scores two, or says in one line that it needs more", "1 architectures of 2"),
+        (Modest, FEW, "1 architectures of 2"),
+        (Late, FEW, "its check lets 2 evaluations pass, and its search does not: give --evaluations 3 or more."),
         (Fickle, "The same seed asks for the same architectures, whatever was drawn elsewhere before", "second time"),
         (Chatty, "What it notes of a trial are JSON values", "written as JSON"),
         (

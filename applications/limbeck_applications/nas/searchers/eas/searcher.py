@@ -15,45 +15,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from limbeck.errors import UsageError
-from limbeck.networks import FunctionalNetwork, State
 from limbeck.options import Options as OptionsBase
-from limbeck_applications.nas.candidates.job import network_of
-from limbeck_applications.nas.proxies.trained import TrainedProxy
 from limbeck_applications.nas.proxy import Proxy
-from limbeck_applications.nas.searcher import Child, Lab, Searcher, Trial
-from limbeck_applications.nas.searchers.eas.controllers import Action, Bandit, Chance, Controller, Decision
-from limbeck_applications.nas.searchers.eas.net2net import deeper, wider
+from limbeck_applications.nas.searcher import Lab, Plan, Searcher, Trial
+from limbeck_applications.nas.searchers.eas.controllers import Bandit, Chance, Controller, Decision
 from limbeck_applications.nas.searchers.eas.policy import Policy
-from limbeck_applications.nas.space import Architecture, Genome, SearchSpace
-from limbeck_applications.nas.staged import StagedSpace, Stages
+from limbeck_applications.nas.searchers.eas.ways import Inheritance, Way, changed
+from limbeck_applications.nas.space import Architecture, Genome
+from limbeck_applications.nas.staged import StagedSpace
 
 CONTROLLERS: dict[str, type[Controller]] = {"policy": Policy, "bandit": Bandit, "random": Chance}
 
 TRIES, LOTS = 10, 50
 """Draws of the controller, and then by lot, after which a base counts as having no new networks."""
 
-MEASURED = 256
-"""Images on which a new batch norm is measured."""
-
 NEAREST = 0.999
 """Accuracy above which the reward, which is infinite at 1, grows no further."""
-
-
-@dataclass(frozen=True)
-class Way:
-    """What a controller decided for one network, and where it led."""
-
-    decisions: list[Decision]
-    architecture: Architecture
-    by_lot: bool
 
 
 class Eas(Searcher):
@@ -76,12 +58,13 @@ class Eas(Searcher):
         wider_noise: float = Field(1e-2, ge=0, description="noise on copied units, relative to the weights' deviation")
         deeper_noise: float = Field(1e-3, ge=0, description="noise on new layers, relative to the weights' deviation")
 
-    def check(self, space: SearchSpace, proxy: Proxy) -> None:
+    def check(self, plan: Plan) -> None:
         """Refuse a space whose networks cannot be grown, a proxy that trains none, and steps that change nothing.
 
         Raises:
             UsageError: says which it must be.
         """
+        space, proxy = plan.space, plan.proxy
         if not isinstance(space, StagedSpace):
             raise UsageError(
                 f"searcher 'eas' grows networks of stages, as the space 'chains' has them and '{space.name}' has not: "
@@ -113,14 +96,13 @@ class Growth:
     def __init__(self, lab: Lab, options: Eas.Options) -> None:
         assert isinstance(lab.space, StagedSpace)
         self.lab, self.space, self.options = lab, lab.space, options
-        self.chance = lab.generator("eas", "weights")
+        self.inheritance = Inheritance(lab, options.wider_noise, options.deeper_noise)
         kind, chance = CONTROLLERS[options.controller], lab.generator("eas", "controller")
         self.controller = kind(self.space, chance, options.lr, options.entropy)
         self.lot = Chance(self.space, lab.generator("eas", "lot"), options.lr, options.entropy)
         self.seen: set[Genome] = set()
         self.spent: set[int] = set()
         self.average = 0.0
-        self.images = _images(lab)
 
     def run(self) -> None:
         """Score the start, then episode after episode."""
@@ -137,7 +119,7 @@ class Growth:
                 self.spent.add(base.number)
                 base = self._best(self.lab.trials)
                 continue
-            trials = self.lab.grow([self._child(base, way, episode) for way in ways])
+            trials = self.lab.grow([self.inheritance.child(base, way, episode=episode) for way in ways])
             _require_accuracies(trials, self.lab.proxy)
             self._learn(ways, trials)
             if self.options.rebase and episode % self.options.rebase == 0:
@@ -179,38 +161,6 @@ class Growth:
         norm = self.space.norm(base.architecture.genome)
         return Way(decisions, self.space.from_stages(stages, norm), by_lot)
 
-    def _child(self, base: Trial, way: Way, episode: int) -> Child:
-        """Take the base's weights along a way."""
-        state, norm = self.lab.state(base), self.space.norm(base.architecture.genome)
-        for decision in way.decisions:
-            state = self._changed(decision, norm, state)
-        notes = {
-            "action": ", ".join(filter(None, (_words(decision.action) for decision in way.decisions))),
-            "parent": base.architecture.name,
-            "parent_number": base.number,
-            "episode": episode,
-            "by_lot": way.by_lot,
-            "trainings": int(base.notes.get("trainings", 1)) + 1,
-        }
-        return Child(way.architecture, state, notes)
-
-    def _changed(self, decision: Decision, norm: str, state: State) -> State:
-        """Return the weights after one decision, which compute what they did but for the noise."""
-        stages, action = decision.stages, decision.action
-        network, larger = self._network(stages, norm), changed(self.space, stages, action)
-        if action.deepen is not None:
-            stage, layer, _ = action.deepen
-            place, child = sum(map(len, stages[:stage])) + layer, self._network(larger, norm)
-            return deeper(network, state, child, place, self.chance, self.options.deeper_noise, self.images)
-        widths = [width for layers in larger for width, _ in layers]
-        for place in action.widen:
-            state = wider(network, state, place, widths[place], self.chance, self.options.wider_noise)
-        return state
-
-    def _network(self, stages: Stages, norm: str) -> FunctionalNetwork:
-        architecture = self.space.from_stages(stages, norm)
-        return network_of(self.space, architecture, self.lab.problem.spec, torch.device("cpu"))
-
     def _learn(self, ways: Sequence[Way], trials: Sequence[Trial]) -> None:
         """Tell the controller what came of its own decisions."""
         rewards = [reward(trial.value) for trial in trials]
@@ -220,32 +170,9 @@ class Growth:
             self.controller.learn([way.decisions for way, _ in own], [value for _, value in own])
 
 
-def changed(space: StagedSpace, stages: Stages, action: Action) -> Stages:
-    """Return the stages after an action: the next widths, or a layer as wide as the one before it."""
-    widths = space.ladder.widths
-    larger, place = [list(layers) for layers in stages], 0
-    for layers in larger:
-        for at, (width, kernel) in enumerate(layers):
-            if place in action.widen:
-                layers[at] = (widths[widths.index(width) + 1], kernel)
-            place += 1
-    if action.deepen is not None:
-        stage, layer, kernel = action.deepen
-        larger[stage].insert(layer + 1, (larger[stage][layer][0], space.ladder.kernels[kernel]))
-    return larger
-
-
 def reward(accuracy: float) -> float:
     """Return tan(accuracy pi / 2), which tells good networks further apart than bad ones; 0 for what failed."""
     return math.tan(min(max(accuracy, 0.0), NEAREST) * math.pi / 2)
-
-
-def _images(lab: Lab) -> Tensor:
-    """Return some images that networks are trained on, normalised [n, ch, h, w], to measure batch norms on."""
-    cpu = torch.device("cpu")
-    data = lab.proxy.lesson(lab.prepared, cpu).data if isinstance(lab.proxy, TrainedProxy) else lab.problem.train
-    index = torch.randperm(len(data), generator=lab.generator("eas", "images"))[:MEASURED]
-    return data.take(index.to(data.labels.device)).cpu()
 
 
 def _require_accuracies(trials: Sequence[Trial], proxy: Proxy) -> None:
@@ -256,9 +183,3 @@ def _require_accuracies(trials: Sequence[Trial], proxy: Proxy) -> None:
                 f"'{trial.architecture.name}' {trial.value:g}: give one that ranks by accuracy, such as --proxy "
                 "distilled."
             )
-
-
-def _words(action: Action) -> str:
-    if action.deepen is not None:
-        return f"layer after {action.deepen[1] + 1} of stage {action.deepen[0] + 1}"
-    return f"wider {' '.join(str(place + 1) for place in action.widen)}" if action.widen else ""

@@ -16,6 +16,7 @@ training), and all others are left to the network that holds all sizes. ``image_
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -28,11 +29,10 @@ from limbeck.options import Options as OptionsBase
 from limbeck.training import Teacher, accuracy
 from limbeck_applications.nas.candidates.job import network_of
 from limbeck_applications.nas.proxies.trained import Lesson, TrainedProxy
-from limbeck_applications.nas.proxy import Proxy
-from limbeck_applications.nas.searcher import Lab, Searcher
-from limbeck_applications.nas.searchers.tas.sizes import Grid, Likeliest
+from limbeck_applications.nas.searcher import Lab, Plan, Searcher
+from limbeck_applications.nas.searchers.tas.aim import Aim
 from limbeck_applications.nas.searchers.tas.supernet import Course, Supernet, updates_worth
-from limbeck_applications.nas.space import Architecture, SearchSpace
+from limbeck_applications.nas.space import Architecture
 from limbeck_applications.nas.staged import StagedSpace
 from limbeck_applications.nas.training import trained
 
@@ -66,12 +66,13 @@ class Tas(Searcher):
         alpha: float = Field(0.9, ge=0, le=1, description="share of the teacher in the loss")
         temperature: float = Field(4.0, gt=0, description="temperature of the teacher's and the student's logits")
 
-    def check(self, space: SearchSpace, proxy: Proxy) -> None:
-        """Refuse a space without widths and depths, and a proxy that has no images to train on.
+    def check(self, plan: Plan) -> None:
+        """Refuse a space without such sizes or such a cost, a proxy without images to train on, and few evaluations.
 
         Raises:
             UsageError: says which it must be.
         """
+        space, proxy = plan.space, plan.proxy
         if not isinstance(space, StagedSpace):
             raise UsageError(
                 f"searcher 'tas' learns widths and depths of stages, as the space 'chains' has them and '{space.name}' "
@@ -82,12 +83,16 @@ class Tas(Searcher):
                 f"searcher 'tas' trains on a proxy's images, but proxy '{proxy.name}' trains no networks: give one "
                 "that does, such as --proxy distilled."
             )
+        Aim(plan, self.options.flops, self.options.tolerance).require()
+        least = _least(self.options, proxy)
+        if self.options.updates is None and plan.evaluations < least:
+            raise _too_few(plan.evaluations, least)
 
     def search(self, lab: Lab) -> None:
         """Learn the sizes, and score what comes of it.
 
         Raises:
-            UsageError: no chain costs what is asked for, or there are too few images or evaluations.
+            UsageError: there are too few images.
         """
         Sizing(lab, self.options).run()
 
@@ -103,33 +108,22 @@ class Sizing:
     def __init__(self, lab: Lab, options: Tas.Options) -> None:
         assert isinstance(lab.space, StagedSpace) and isinstance(lab.proxy, TrainedProxy)
         self.lab, self.space, self.proxy, self.options = lab, lab.space, lab.proxy, options
-        self.grid, self.device = Grid.of(lab.space, lab.problem.spec), lab.problem.device
-        most = self.grid.uniform(self.grid.widths[-1], self.grid.layers)
-        self.largest = self.grid.architecture(self.space, most)
-        cost = lab.cost(self.largest).flops
-        if cost != self.grid.flops(most):
-            raise UsageError(
-                f"searcher 'tas' takes '{self.largest.name}' for convolutions in stages that each end in 2x2 pooling, "
-                f"then one linear layer, of {self.grid.flops(most):,} FLOPs, but in '{lab.space.name}' it has "
-                f"{cost:,}: --space chains."
-            )
-        self.target = options.flops * cost
-        self.window = (1 - options.tolerance) * self.target, (1 + options.tolerance) * self.target
+        self.device = lab.problem.device
+        self.aim = Aim(lab, options.flops, options.tolerance)
 
     def run(self) -> None:
         """Learn the sizes, teach the result, and score it."""
         if not self.lab.remaining:
             return
-        self._refuse_cost()
         lesson = self.proxy.lesson(self.lab.prepared, self.device)
         learned = self._learned(lesson)
         found = learned.likeliest
         assert found.within is not None
-        architecture = self.grid.architecture(self.space, found.within)
+        architecture = self.aim.grid.architecture(self.space, found.within)
         one = _passes(lesson)
         passes = learned.images + one * self.proxy.options.networks
         notes: dict[str, Any] = {
-            "target_flops": round(self.target),
+            "target_flops": round(self.aim.target),
             "likeliest": found.within == found.mode,
             "updates": learned.done,
         }
@@ -137,18 +131,6 @@ class Sizing:
             notes |= self._taught(lesson, architecture)
             passes += TAUGHT * one
         self.lab.score([architecture], **notes, image_passes=passes)
-
-    def _refuse_cost(self) -> None:
-        """Refuse a cost that no chain has, before anything is trained."""
-        grid = self.grid
-        flat = [torch.zeros(grid.stages * grid.layers, len(grid.widths)), torch.zeros(grid.stages, grid.layers)]
-        all_sizes = Likeliest(grid, flat[0], flat[1], *self.window)
-        if all_sizes.within is None:
-            asked, share = self.options.flops, all_sizes.nearest * self.options.flops / self.target
-            raise UsageError(
-                f"no network of {self.space.name} has {asked:g} of the largest one's FLOPs within "
-                f"{self.options.tolerance:.0%}; the nearest has {share:.3g}: give that as 'flops', or more 'tolerance'."
-            )
 
     def _learned(self, lesson: Lesson) -> Supernet:
         """Train the network that holds all sizes, or go on with it."""
@@ -159,8 +141,8 @@ class Sizing:
                 f"{len(lesson.data)}: give it a larger ipc."
             )
         updates = options.updates or self._updates(lesson)
-        numbers = (options.lr, options.sizes_lr, options.penalty, *self.window)
-        learned = Supernet(self.grid, lesson, Course(updates, *numbers, self._seed("supernet")), self.device)
+        numbers = (options.lr, options.sizes_lr, options.penalty, *self.aim.window)
+        learned = Supernet(self.aim.grid, lesson, Course(updates, *numbers, self._seed("supernet")), self.device)
         kept = lab.kept("supernet")
         if kept is not None:
             learned.restore(kept)
@@ -171,7 +153,7 @@ class Sizing:
             if learned.done % every == 0 or learned.done == updates:
                 lab.keep("supernet", learned.checkpoint())
 
-        with threads_that_pay(self._network(self.largest).largest_activation(), self.device):
+        with threads_that_pay(self._network(self.aim.largest).largest_activation(), self.device):
             learned.run(told)
         return learned
 
@@ -182,16 +164,12 @@ class Sizing:
         left = (self.lab.remaining - 1) * scored - (TAUGHT * one if options.teach else 0)
         updates = updates_worth(len(lesson.data), lesson.training.batch_size, left)
         if updates < 1:
-            more = self.lab.remaining + 1 - left // scored
-            raise UsageError(
-                f"{self.lab.remaining} evaluations are too few for searcher 'tas', which spends them on learning "
-                f"sizes: give --evaluations {more} or more, or say how much with its option 'updates'."
-            )
+            raise _too_few(self.lab.remaining, max(self.lab.remaining + 1, _least(options, self.proxy)))
         return updates
 
     def _taught(self, lesson: Lesson, architecture: Architecture) -> dict[str, float]:
         """Train the result with the largest network's knowledge; return the accuracies of both on images kept aside."""
-        large, small = self._network(self.largest), self._network(architecture)
+        large, small = self._network(self.aim.largest), self._network(architecture)
         teacher = self._trained("teacher", large, lesson)
         knowledge = Teacher(large, teacher, self.options.alpha, self.options.temperature)
         student = self._trained("taught", small, lesson, knowledge)
@@ -233,3 +211,18 @@ def _passes(lesson: Lesson) -> int:
     """Return how many images go through a network in one training."""
     training, size = lesson.training, len(lesson.data)
     return training.epochs * size if training.updates is None else training.updates * training.batch_size
+
+
+def _least(options: Tas.Options, proxy: TrainedProxy) -> int:
+    """Return the evaluations that leave one training's worth of images to the sizes, which has an update or more.
+
+    A training of less than two batches may take more of them.
+    """
+    return 1 + math.ceil(((TAUGHT if options.teach else 0) + 1) / int(proxy.options.networks))
+
+
+def _too_few(evaluations: int, least: int) -> UsageError:
+    return UsageError(
+        f"{evaluations} evaluations are too few for searcher 'tas', which spends them on learning sizes: give "
+        f"--evaluations {least} or more, or say how much with its option 'updates'."
+    )

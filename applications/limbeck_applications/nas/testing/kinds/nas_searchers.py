@@ -14,13 +14,13 @@ import torch
 from limbeck.errors import UsageError
 from limbeck.plugins import registry
 from limbeck.testing.general import names_its_source
-from limbeck.testing.suite import NotApplicable, Subject, require
+from limbeck.testing.suite import Broken, NotApplicable, Subject, require
 from limbeck_applications.nas.candidates.lab import KeptLab
-from limbeck_applications.nas.searcher import Child, Lab, Searcher, Trial
-from limbeck_applications.nas.testing.cases import SIZE, SPACE, TRAINED, UNTRAINED, asked, tiny_lab, tiny_space
+from limbeck_applications.nas.searcher import Child, Lab, Plan, Searcher, Trial
+from limbeck_applications.nas.testing.cases import SIZE, SPACE, TRAINED, UNTRAINED, asked, tiny_lab, tiny_plan
 
 BASE = Searcher
-RECORDS = (Lab, Trial, Child)
+RECORDS = (Lab, Trial, Child, Plan)
 """What authors are handed and hand out, for the page of the kind."""
 
 OUTSIDE = 20_210_806
@@ -62,7 +62,7 @@ def _ground(subject: Subject) -> dict[str, Any]:
         for space in _spaces():
             for proxy in (UNTRAINED, TRAINED):
                 try:
-                    subject.make().check(tiny_space(space), registry().create("nas_proxies", proxy))
+                    subject.make().check(tiny_plan(evaluations=SIZE, space=space, proxy=proxy))
                 except UsageError as error:
                     require("\n" not in str(error), "the message has several lines")
                     reason = str(error)
@@ -108,13 +108,17 @@ def keeps_to_its_evaluations(subject: Subject) -> None:
 
 
 def stops_where_few_remain(subject: Subject) -> None:
-    """With two evaluations it scores two, or says in one line that it needs more."""
+    """With two evaluations it scores two, or refuses them in one line of its check, before anything is computed."""
+    try:
+        subject.make().check(tiny_plan(evaluations=2, **_ground(subject)))
+    except UsageError as error:
+        require("\n" not in str(error), "the message has several lines")
+        raise NotApplicable(str(error)) from None
     with tempfile.TemporaryDirectory() as folder:
         try:
             lab = _searched(subject, Path(folder), evaluations=2)
         except UsageError as error:
-            require("\n" not in str(error), "the message has several lines")
-            raise NotApplicable(str(error)) from None
+            raise Broken(f"its check lets 2 evaluations pass, and its search does not: {error}") from None
         require(len(lab.trials) == 2, f"{len(lab.trials)} architectures of 2 that it may score")
 
 

@@ -18,8 +18,10 @@ from limbeck_applications.nas.candidates.lab import KeptLab
 from limbeck_applications.nas.candidates.scoring import Scorer
 from limbeck_applications.nas.problem import problem_of
 from limbeck_applications.nas.proxies.distilled import RandomSubset
+from limbeck_applications.nas.searcher import Plan
 from limbeck_applications.nas.searchers.eas.controllers import Action
-from limbeck_applications.nas.searchers.eas.searcher import changed, reward
+from limbeck_applications.nas.searchers.eas.searcher import reward
+from limbeck_applications.nas.searchers.eas.ways import changed
 from limbeck_applications.nas.spaces.chains import Chains
 from limbeck_applications.nas.staged import StagedSpace
 from limbeck_applications.nas.study.images import Images
@@ -59,7 +61,7 @@ def searched(images_of_digits, tmp_path, one_thread):
         scorer = Scorer(images_of_digits(**(space or {})), PROXY, folder, Scores(folder), executor, weights=True)
         lab = Watched(scorer, "eas", evaluations, seed)
         searcher = registry().create("nas_searchers", {"name": "eas", **options})
-        searcher.check(lab.space, lab.proxy)
+        searcher.check(Plan(lab.space, lab.problem, lab.proxy, lab.evaluations))
         searcher.search(lab)
         return lab
 
@@ -203,7 +205,7 @@ def test_rewards_tell_good_networks_further_apart_and_failures_get_nothing():
 def test_what_cannot_be_grown_is_refused_at_once(space, proxy, options, says):
     with pytest.raises(UsageError, match=says):
         registry().create("nas_searchers", {"name": "eas", **options}).check(
-            registry().create("nas_spaces", space), registry().create("nas_proxies", proxy)
+            Plan(registry().create("nas_spaces", space), None, registry().create("nas_proxies", proxy), 40)
         )
 
 

@@ -18,6 +18,7 @@ from limbeck_applications.nas.candidates.kept import Scores
 from limbeck_applications.nas.candidates.lab import KeptLab
 from limbeck_applications.nas.candidates.scoring import Scorer
 from limbeck_applications.nas.problem import problem_of
+from limbeck_applications.nas.searcher import Plan
 from limbeck_applications.nas.searchers.tas.halves import Part, PartLabels, halves
 from limbeck_applications.nas.searchers.tas.sizes import Grid, expected_flops, mode
 from limbeck_applications.nas.searchers.tas.supernet import (
@@ -78,10 +79,14 @@ def tas(**options):
     return registry().create("nas_searchers", {"name": "tas", **options})
 
 
-def searched(lab, **options):
+def checked(lab, **options):
     searcher = tas(**options)
-    searcher.check(lab.space, lab.proxy)
-    searcher.search(lab)
+    searcher.check(Plan(lab.space, lab.problem, lab.proxy, lab.evaluations))
+    return searcher
+
+
+def searched(lab, **options):
+    checked(lab, **options).search(lab)
     return lab.trials
 
 
@@ -268,25 +273,32 @@ def test_stored_soft_labels_of_views_are_learned_from(lab):
 )
 def test_what_it_cannot_search_is_refused(space, proxy, said):
     with pytest.raises(UsageError, match=said):
-        tas().check(registry().create("nas_spaces", space), registry().create("nas_proxies", proxy))
+        tas().check(Plan(registry().create("nas_spaces", space), None, registry().create("nas_proxies", proxy), 40))
 
 
 def test_a_cost_that_no_network_has_is_refused_before_anything_is_trained(lab):
     own = lab(space={"widths": [2, 6], "layers": 1})
     with pytest.raises(UsageError, match=r"no network of chains has 0\.8 .* the nearest has") as found:
-        searched(own, flops=0.8)
+        checked(own, flops=0.8)
     share = str(found.value).split("the nearest has ")[1].split(":")[0]
     assert own.kept("supernet") is None
     assert searched(own, flops=float(share), updates=1, teach=False)
 
 
-def test_too_few_evaluations_say_how_many_it_takes(lab):
-    with pytest.raises(UsageError, match="3 evaluations are too few") as found:
-        searched(lab(evaluations=3))
+@pytest.mark.parametrize("teach", [True, False])
+@pytest.mark.parametrize("networks", [1, 2, 5])
+def test_too_few_evaluations_say_at_once_how_many_it_takes(lab, networks, teach):
+    def own(evaluations):
+        return lab(evaluations, proxy={"networks": networks, "epochs": 1})
+
+    with pytest.raises(UsageError, match="1 evaluations are too few") as found:
+        checked(own(1), teach=teach)
     enough = int(str(found.value).split("--evaluations ")[1].split()[0])
-    assert searched(lab(evaluations=enough))
-    with pytest.raises(UsageError, match="too few"):
-        searched(lab(evaluations=enough - 1))
+    assert searched(own(enough), teach=teach)
+    for check in (lambda few: checked(few, teach=teach), lambda few: tas(teach=teach).search(few)):
+        with pytest.raises(UsageError, match=f"too few .* give --evaluations {enough} or more"):
+            check(own(enough - 1))
+    checked(own(1), teach=teach, updates=1)
 
 
 def test_too_few_images_are_refused(lab):
@@ -303,5 +315,5 @@ def test_a_space_of_other_networks_is_refused_before_anything_is_trained(lab, mo
     monkeypatch.setattr(Chains, "build", longer)
     own = lab()
     with pytest.raises(UsageError, match=r"'6-6_6-6_batch' for convolutions in stages .* in 'chains' it has"):
-        searched(own)
+        checked(own)
     assert own.kept("supernet") is None
