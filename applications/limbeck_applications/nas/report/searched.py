@@ -9,6 +9,7 @@ from markupsafe import Markup
 from limbeck_applications.nas.report.charts import curves_svg, front_svg
 from limbeck_applications.nas.report.space import NAMES
 from limbeck_applications.nas.tables.searches import COSTS, SearchResults
+from limbeck_applications.nas.truth import Measured
 
 
 def search_values(results: SearchResults) -> dict[str, Any]:
@@ -23,8 +24,20 @@ def search_values(results: SearchResults) -> dict[str, Any]:
             (one.architecture.name, one.parameters, one.flops, one.value) for one in results.front("parameters")
         ],
         "runs": [each for each in results.outcome.searches if each.found],
+        "trained": _trained(results),
         "accuracies": {} if results.outcome.truth is None else results.outcome.truth.mean(),
     }
+
+
+def _trained(results: SearchResults) -> list[tuple[Measured, str]]:
+    """Return what was trained in full and the files of its weights, each once, as several searches may find it."""
+    found = {
+        file: each
+        for search in results.outcome.searches
+        for each in search.retrained
+        if (file := search.weights.get(each.architecture))
+    }
+    return [(each, file) for file, each in found.items()]
 
 
 def _fronts(results: SearchResults) -> list[tuple[str, Markup]]:

@@ -26,6 +26,7 @@ def truth_values(results: TruthResults) -> dict[str, Any]:
     lines, cut = list(enumerate(results.lines, 1)), len(results.lines) > 2 * ENDS
     return {
         "best": results.lines[0] if lines else None,
+        "median": float(np.median(worth)) if worth else None,
         "accuracies": _sorted(results),
         "legend": legend(results),
         "trait": colours(results)[0],
