@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Mapping
@@ -28,6 +29,9 @@ HERE = "limbeck_applications.nas.candidates.job"
 
 PREPARED, START = "prepared.", "start."
 """Prefixes of the tensors among a job's that the proxy made, and of the weights that a candidate begins with."""
+
+ABOUT = "about"
+"""In the metadata of a file of weights: whose they are, and of which images, as JSON."""
 
 STOPPED = 130
 """Exit code of what the user stopped."""
@@ -64,7 +68,7 @@ def score(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str,
     Returns:
         ``scores``, one for each candidate: value, seconds, figures.
     """
-    spec, device = _data_spec(config, tensors), torch.device(config["device"])
+    spec, device = data_spec(config, tensors), torch.device(config["device"])
     space: SearchSpace = registry().create("nas_spaces", config["space"])
     proxy: Proxy = registry().create("nas_proxies", config["proxy"])
     prepared = Prepared(under(PREPARED, tensors), config["values"])
@@ -98,13 +102,14 @@ def train(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str,
     """Train an architecture on all the images and test it.
 
     Args:
-        config: ``space``, ``genome``, ``seed``, ``training``, ``data`` and ``device``.
+        config: ``space``, ``genome``, ``seed``, ``training``, ``data`` and ``device``; ``weights``, a file for what is
+            learned, where it is wanted.
         tensors: training, validation and test images and labels, and the preprocessing's own.
 
     Returns:
         ``validation`` and ``test``, accuracies in [0, 1], and the ``seconds`` of training.
     """
-    spec, device = _data_spec(config, tensors), torch.device(config["device"])
+    spec, device = data_spec(config, tensors), torch.device(config["device"])
     space: SearchSpace = registry().create("nas_spaces", config["space"])
     network = network_of(space, space.decode(config["genome"]), spec, device)
     began, data = time.perf_counter(), real_part("train", tensors, spec, device)
@@ -115,7 +120,12 @@ def train(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str,
             network, [config["seed"]], data, spec, Training.model_validate(config["training"]), eval_sets=sets
         )
     found = {name: accuracy.overall for name, accuracy in result.metrics[0].items()}
-    return {**found, "seconds": time.perf_counter() - began}
+    seconds = time.perf_counter() - began
+    if config.get("weights"):
+        about = {name: config[name] for name in ("space", "genome", "seed", "training", "data")}
+        known = {"architecture": network.name, **about, **found}
+        write_weights(Path(config["weights"]), {**result.states[0], **tensors_of(spec)}, known)
+    return {**found, "seconds": seconds}
 
 
 def network_of(
@@ -151,9 +161,16 @@ def tensors_of(spec: DataSpec, **parts: RealData) -> dict[str, Tensor]:
     return found
 
 
-def write_weights(path: Path, state: State) -> None:
-    """Write weights, atomically."""
-    write_atomic(path, save({name: value.detach().cpu().contiguous() for name, value in state.items()}))
+def write_weights(path: Path, state: State, about: Mapping[str, Any] | None = None) -> None:
+    """Write weights, atomically.
+
+    Args:
+        path: of the file.
+        state: the weights.
+        about: JSON values that say whose they are.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    write_atomic(path, save(tensors, None if about is None else {ABOUT: json.dumps(about)}))
 
 
 def _reason(error: Exception) -> str:
@@ -166,7 +183,8 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {words}. LIMBECK_STRICT=1 shows where."
 
 
-def _data_spec(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> DataSpec:
+def data_spec(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> DataSpec:
+    """Return what the images are, from ``data`` of a job and the tensors of ``tensors_of``."""
     return DataSpec.from_dict(config["data"], under(PREPROCESSING, tensors))
 
 

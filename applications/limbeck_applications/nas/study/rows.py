@@ -126,6 +126,8 @@ class Searched:
         failed: why it came to nothing, one line.
         retrained: its best architectures trained on all the images, best score first; those whose
             training came to nothing are missing.
+        weights: files of what those have learned, from the study's folder, by the architecture's name; none in a study
+            of an earlier version. ``study.network.load_network`` reads them.
     """
 
     searcher: str
@@ -135,6 +137,7 @@ class Searched:
     finished: bool = False
     failed: str = ""
     retrained: list[Measured] = field(default_factory=list)
+    weights: dict[str, str] = field(default_factory=dict)
 
     @property
     def best(self) -> Found | None:

@@ -183,8 +183,9 @@ class _Searches:
             rows[number] = Measured(name, own.seed, **result)
             self.told.retrained(own.searcher, own.seed, rows[number])
 
-        run_trainings(self.executor, jobs, self.folder / JOBS, arrived)
-        self._put(place, retrained=[rows[number] for number in sorted(rows)])
+        places = run_trainings(self.executor, jobs, self.folder / JOBS, arrived, weights=True)
+        weights = {best[number].name: f"{JOBS}/{places[number].name}" for number in sorted(rows)}
+        self._put(place, retrained=[rows[number] for number in sorted(rows)], weights=weights)
 
     def _put(self, place: int, **changes: object) -> None:
         self.outcome.searches[place] = replace(self.outcome.searches[place], **changes)  # type: ignore[arg-type]

@@ -115,7 +115,9 @@ class _Trainings:
             self._shown = time.monotonic()
 
 
-def run_trainings(executor: Executor, jobs: Sequence[Job], folder: Path, told: OnResult) -> None:
+def run_trainings(
+    executor: Executor, jobs: Sequence[Job], folder: Path, told: OnResult, *, weights: bool = False
+) -> list[Path]:
     """Run what ``folder`` does not hold; what came to nothing is not kept there, so that it is tried again.
 
     Args:
@@ -123,12 +125,17 @@ def run_trainings(executor: Executor, jobs: Sequence[Job], folder: Path, told: O
         jobs: of ``training_jobs``.
         folder: of results by content.
         told: of each result as it comes, with its job's position.
+        weights: whether what is learned is kept; a training whose weights are not there is done again.
+
+    Returns:
+        Where the weights of each lie if they are kept.
     """
     paths = [folder / f"{key}.json" for key in job_keys(jobs)]
+    learned = [path.with_suffix(".safetensors") for path in paths]
     missing = []
     for place, path in enumerate(paths):
         stored = read_result(path)
-        if stored is None:
+        if stored is None or (weights and not learned[place].exists()):
             missing.append(place)
         else:
             told(place, stored)
@@ -138,7 +145,10 @@ def run_trainings(executor: Executor, jobs: Sequence[Job], folder: Path, told: O
             write_json(paths[missing[number]], result)
         told(missing[number], result)
 
-    executor.run([jobs[place] for place in missing], None, finished)
+    kept = {place: {"weights": str(learned[place])} if weights else {} for place in missing}  # no part of a key
+    wanted = [replace(jobs[place], config={**jobs[place].config, **own}) for place, own in kept.items()]
+    executor.run(wanted, None, finished)
+    return learned
 
 
 def training_jobs(images: Images, asked: Sequence[tuple[Architecture, int]], training: dict[str, Any]) -> list[Job]:
