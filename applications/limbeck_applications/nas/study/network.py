@@ -76,8 +76,8 @@ def read_network(path: Path) -> tuple[nn.Module, DataSpec]:
         network.load_state_dict({name: tensors[name] for name in names}, strict=False)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ArtifactError(
-            f"{path} is gone, damaged or of another version ({' '.join(str(error).split())}). Delete what is left of it "
-            f"and type limbeck nas search --resume {path.parent.parent}, which trains it again."
+            f"{path} is gone, damaged or of another version ({' '.join(str(error).split())}). Delete what is left of "
+            f"it and type limbeck nas search --resume {path.parent.parent}, which trains it again."
         ) from None
     return network.eval(), spec
 
