@@ -17,6 +17,9 @@ from limbeck_applications.nas.space import SearchSpace
 from limbeck_applications.nas.study.kept import load_outcome
 from limbeck_applications.nas.study.rows import SearchOutcome
 
+NAMED = 5
+"""Networks that are named at most where one is asked for that is not there."""
+
 
 def load_network(
     folder: Path | str, architecture: str | None = None, *, seed: int | None = None
@@ -86,7 +89,10 @@ def _remedy(folder: Path, there: list[str], outcome: SearchOutcome) -> str:
     """Say what there is, and what to type for more."""
     more = "repeat the command of the search with --retrain"
     if there:
-        return f", but of {', '.join(there)}: ask for one of these, or {more} {outcome.settings.retrain + 1} for more."
+        names = ", ".join(there[:NAMED]) + (f" and {len(there) - NAMED} more" if len(there) > NAMED else "")
+        return f", but of {names}: ask for one of these, or {more} {outcome.settings.retrain + 1} for more."
     if not outcome.settings.retrain:
         return f", since none was to be trained in full: {more} 1."
+    if all(own.finished and own.is_flat for own in outcome.searches):
+        return ", since all scores are equal and none is the best: search by another proxy."
     return f": limbeck nas search --resume {folder} trains the best."

@@ -13,6 +13,8 @@ from limbeck.errors import ArtifactError, UsageError
 from limbeck.execution.executors import read_result
 from limbeck.files import read_json, signed, write_json
 from limbeck.plugins import registry
+from limbeck_applications.nas.proxies.counts import Parameters
+from limbeck_applications.nas.proxy import Score
 from limbeck_applications.nas.report.page import publish
 from limbeck_applications.nas.study.images import images_of
 from limbeck_applications.nas.study.kept import JOBS, NAME, load_outcome
@@ -161,6 +163,13 @@ def test_where_nothing_was_trained_the_line_says_what_to_type(asked, settings, t
         load_network(tmp_path / "rank")
     with pytest.raises(UsageError, match="holds no study"):
         load_network(tmp_path / "nothing")
+
+
+def test_where_all_scores_are_equal_the_line_says_so(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(Parameters, "score", lambda self, candidates, material: [Score(1.0, 0.0) for _ in candidates])
+    search(asked(proxy="parameters"), tmp_path)
+    with pytest.raises(UsageError, match=r"since all scores are equal and none is the best: search by another proxy\."):
+        load_network(tmp_path)
 
 
 def test_the_page_says_where_the_weights_lie(whole):
