@@ -10,7 +10,7 @@ from torch import nn
 
 from limbeck.data import load_dataset
 from limbeck.errors import ArtifactError, UsageError
-from limbeck.execution.executors import read_result
+from limbeck.execution.executors import job_keys, read_result
 from limbeck.files import read_json, signed, write_json
 from limbeck.plugins import registry
 from limbeck_applications.nas.proxies.counts import Parameters
@@ -117,6 +117,7 @@ def test_processes_keep_the_same_weights(whole, asked, tmp_path):
     executor = registry().create("executors", {"name": "processes", "workers": 1})
     (path,) = run_trainings(executor, jobs, tmp_path / JOBS, lambda *result: told.append(result), weights=True)
     network, spec = read_network(path)
+    assert path.stem == job_keys(jobs)[0]
     assert f"{JOBS}/{path.name}" == whole[1].searches[0].weights[best.name]
     assert accuracy(network, spec) == pytest.approx(told[0][1]["test"], abs=1e-12)
     for name, value in load_network(whole[0], best.name, seed=0)[0].state_dict().items():
