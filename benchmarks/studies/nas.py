@@ -1,15 +1,15 @@
 """Architecture search: how well proxies rank, and what searchers find by one of them, on Fashion-MNIST; resumable.
 
-    python benchmarks/studies/nas.py --data-root DATA [--only rank images exhaustive cells ...]
+    python benchmarks/studies/nas.py --data-root DATA [--only rank budgets exhaustive cells ...]
 
 10,000 training images, and others of the training part to rank on. rank: every proxy on the 72 ConvNets, against the
-table of full training that comes with Limbeck. images: fewer images of each class with more passes, and another
-learning rate. digits: the defaults, which were chosen on that table, on other images. published: three proxies with
-the images and passes of arXiv:2006.05929. budgets: what a third and a tenth of the cost leave of a ranking, for sets of 1, 3
-and 10 images of each class, with 1,000 images to rank on. exhaustive: all 72 by one proxy. cells: evolution against random search.
-chains: growing networks against random search. widths: learned widths and depths against random search at equal image
-passes. evolved: one evolution of 200 evaluations, killed after 60 and after 130 of them and continued, its best trained
-on all the images.
+table of full training that comes with Limbeck. digits: the defaults, which were chosen on that table, on other images.
+published: three proxies with the images and passes of arXiv:2006.05929. budgets: what is left of a ranking at the whole,
+a third and a tenth of the cost, with 3 and 10 images of each class, two seconds of distilling and 1,000 images to rank
+on. exhaustive: all 72 by one proxy. cells: evolution against random search; evolution: the same with five times the
+evaluations, by a proxy that trains nothing. chains: growing networks against random search. widths: learned widths and
+depths against random search at equal image passes. evolved: one evolution of 200 evaluations, killed after 60 and after
+130 of them and continued, its best trained on all the images.
 
 Each case keeps its scores in a folder below --runs, where 'limbeck nas report' makes a page of them, and its tables
 go to benchmarks/results/nas. The same command goes on where it stopped.
@@ -49,20 +49,25 @@ CELLS: dict[str, Any] = {
 }
 CHAINS: dict[str, Any] = {**FEWER, "proxy": DISTILLED}
 
-SEEN = (300, 1_000, 3_000)
-"""Images that an architecture is trained on in all."""
-SIZES = (1, 3, 10)
-"""Images of each class."""
+SIZES = {300: {3: 10, 10: 10}, 1_000: {3: 25, 10: 10}, 3_000: {3: 25, 10: 25}}
+"""Images that an architecture is trained on in all, images of each class, and images in each update."""
+
+STOPPED = {300: (10,), 1_000: (10, 25), 3_000: (25,)}
+"""Images in each update of early stopping."""
 
 
 def of_budgets() -> list[dict[str, Any]]:
     """Return distilled, random and early-stopped proxies of equal cost, for each cost."""
+    quick = {**DISTILLED, "seconds": 2.0}
     proxies: list[dict[str, Any]] = [{"name": "parameters"}]
-    for seen in SEEN:
-        for ipc in SIZES:
-            few = {"ipc": ipc, "epochs": seen // (10 * ipc), "batch_size": 10}
-            proxies += [{**DISTILLED, "seconds": 10.0, **few}, {"name": "random", **few}]
-        proxies.append({"name": "early_stopping", "images": seen, "batch_size": 10})
+    for seen, sizes in SIZES.items():
+        for ipc, batch_size in sizes.items():
+            few = {"ipc": ipc, "epochs": seen // (10 * ipc), "batch_size": batch_size, "lr": 0.003}
+            proxies += [{**quick, **few}, {"name": "random", **few}]
+        stopped = {"name": "early_stopping", "images": seen, "lr": 0.003}
+        proxies += [{**stopped, "batch_size": size} for size in STOPPED[seen]]
+    proxies.append({"name": "early_stopping", "images": 1_000, "lr": 0.006, "batch_size": 10})
+    proxies.append({**quick, "ipc": 10, "epochs": 30, "batch_size": 10, "lr": 0.01})
     return proxies
 
 
@@ -74,17 +79,6 @@ RANKED: dict[str, dict[str, Any]] = {
             {"name": "distilled", "method": "datadam", "seconds": 30.0},
             *({"name": name} for name in ("random", "herding", "early_stopping")),
             *({"name": name} for name in ("parameters", "flops", "synflow", "snip", "grad_norm", "jacov", "nwot")),
-        ],
-        "seeds": 2,
-    },
-    "images": {
-        **IMAGES,
-        "proxies": [
-            {**DISTILLED, "ipc": 10, "epochs": 30},
-            {"name": "random", "ipc": 10, "epochs": 30},
-            {**DISTILLED, "lr": 0.03},
-            {**DISTILLED, "lr": 0.03, "networks": 2, "epochs": 8},
-            {"name": "parameters"},
         ],
         "seeds": 2,
     },
@@ -105,6 +99,7 @@ RANKED: dict[str, dict[str, Any]] = {
             {**DISTILLED, **PUBLISHED},
             {"name": "random", **PUBLISHED},
             {"name": "early_stopping", **PUBLISHED},
+            {"name": "early_stopping", **PUBLISHED, "schedule": "constant"},
             {"name": "parameters"},
         ],
     },
@@ -113,6 +108,14 @@ RANKED: dict[str, dict[str, Any]] = {
 SEARCHED: dict[str, dict[str, Any]] = {
     "exhaustive": {**IMAGES, "searchers": [{"name": "exhaustive"}], "evaluations": 72, "proxy": DISTILLED},
     "cells": {**CELLS, "searchers": [{"name": "eeea"}, {"name": "random"}], "seeds": 3, "retrain": 0},
+    "evolution": {
+        **CELLS,
+        "proxy": {"name": "snip"},
+        "searchers": [{"name": "eeea"}, {"name": "random"}],
+        "evaluations": 200,
+        "seeds": 3,
+        "retrain": 0,
+    },
     "chains": {
         **CHAINS,
         "space": {"name": "chains", "widths": [8, 16, 24, 32]},
