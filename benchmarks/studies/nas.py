@@ -3,13 +3,13 @@
     python benchmarks/studies/nas.py --data-root DATA [--only rank budgets exhaustive cells ...]
 
 10,000 training images, and others of the training part to rank on. rank: every proxy on the 72 ConvNets, against the
-table of full training that comes with Limbeck. digits: the defaults, which were chosen on that table, on other images.
-published: three proxies with the images and passes of arXiv:2006.05929. budgets: what is left of a ranking at the whole,
-a third and a tenth of the cost, with 3 and 10 images of each class, two seconds of distilling and 1,000 images to rank
-on. exhaustive: all 72 by one proxy. cells: evolution against random search; evolution: the same with five times the
-evaluations, by a proxy that trains nothing. chains: growing networks against random search. widths: learned widths and
-depths against random search at equal image passes. evolved: one evolution of 200 evaluations, killed after 60 and after
-130 of them and continued, its best trained on all the images.
+table of full training that comes with Limbeck. digits: the defaults, which were chosen on that table, on other
+images. published: three proxies with the images and passes of arXiv:2006.05929. budgets: what is left of a ranking at
+the whole, a third and a tenth of the cost, with 3 and 10 images of each class, two seconds of distilling and 1,000
+images to rank on. exhaustive: all 72 by one proxy. cells: evolution against random search; evolution: the same with
+five times the evaluations, by a proxy that trains nothing. chains: growing networks against random search. widths:
+learned widths and depths against random search at equal image passes. evolved: one evolution of 200 evaluations,
+killed after 60 and after 130 of them and continued, its best trained on all the images.
 
 Each case keeps its scores in a folder below --runs, where 'limbeck nas report' makes a page of them, and its tables
 go to benchmarks/results/nas. The same command goes on where it stopped.
@@ -102,6 +102,7 @@ RANKED: dict[str, dict[str, Any]] = {
             {"name": "early_stopping", **PUBLISHED, "schedule": "constant"},
             {"name": "parameters"},
         ],
+        "seeds": 2,
     },
     "budgets": {**IMAGES, "validation": 1_000, "proxies": of_budgets(), "seeds": 3},
 }
