@@ -131,7 +131,7 @@ def run(
     from limbeck.cli.distill import cache_folder
     from limbeck_applications.continual.protocols import deviations
     from limbeck_applications.continual.screen import StudyScreen
-    from limbeck_applications.continual.study.kept import load_outcome
+    from limbeck_applications.continual.study.kept import NAME, load_outcome
     from limbeck_applications.continual.study.run import run_study
 
     started = time.perf_counter()
@@ -139,7 +139,7 @@ def run(
     folder = resume or out or Path("runs") / f"continual-{settings.benchmark.name}"
     command = load_outcome(folder).command if resume is not None else typed(click.get_current_context(), folder)
     with (
-        stoppable(f"limbeck continual run --resume {folder}") as pressed,
+        stoppable(f"limbeck continual run --resume {folder}", folder / NAME) as pressed,
         StudyScreen(folder, tensorboard, pressed) as screen,
     ):
         outcome = run_study(

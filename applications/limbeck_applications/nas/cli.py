@@ -137,15 +137,16 @@ def _study(
     from limbeck.cli.compare import typed
     from limbeck.cli.distill import cache_folder
     from limbeck_applications.nas.screen import StudyScreen, TruthScreen
+    from limbeck_applications.nas.study.kept import NAME, load_outcome
     from limbeck_applications.nas.study.kept import SETTINGS as KINDS
-    from limbeck_applications.nas.study.kept import load_outcome
 
     started = time.perf_counter()
     settings = _asked(KINDS[kind], flags) if resume is None else _kept(kind, resume, out, flags)
     folder = resume or out or _folder(kind, settings)
     command = typed(click.get_current_context(), folder) if resume is None else load_outcome(folder).command
     shown = TruthScreen if kind == "truth" else StudyScreen
-    with stoppable(f"limbeck nas {kind} --resume {folder}") as pressed, shown(folder, pressed) as screen:
+    again = f"limbeck nas {kind} --resume {folder}"
+    with stoppable(again, folder / NAME) as pressed, shown(folder, pressed) as screen:
         outcome = work(
             settings,
             folder,

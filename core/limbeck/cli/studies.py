@@ -10,7 +10,7 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def stoppable(resume: str = "") -> Iterator[list[int]]:
+def stoppable(resume: str = "", begun: Path | None = None) -> Iterator[list[int]]:
     """Turn Ctrl-C into one line that says how to go on, and give a list that holds something once it was pressed.
 
     A library that is being imported may swallow the interrupt and then fail by what is missing of it, so whatever ends
@@ -18,6 +18,7 @@ def stoppable(resume: str = "") -> Iterator[list[int]]:
 
     Args:
         resume: a command that continues, beside the one that was typed.
+        begun: a file that is there as soon as there is something to continue.
 
     Raises:
         Interrupted: the user stopped what was within.
@@ -38,16 +39,18 @@ def stoppable(resume: str = "") -> Iterator[list[int]]:
     except Exception as error:
         if not pressed and not isinstance(error, Interrupted):
             raise
-        raise _stopped(resume) from None
+        raise _stopped(resume, begun) from None
     except KeyboardInterrupt:
-        raise _stopped(resume) from None
+        raise _stopped(resume, begun) from None
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def _stopped(resume: str) -> Exception:
+def _stopped(resume: str, begun: Path | None) -> Exception:
     from limbeck.distillation.run import Interrupted
 
+    if begun is not None and not begun.exists():
+        return Interrupted("stopped before anything was begun. Type the same command again.")
     other = f", or {resume}" if resume else ""
     return Interrupted(f"stopped; what was measured is kept. Continue: type the same command again{other}.")
 
@@ -67,6 +70,11 @@ def leave_out(folder: Path, out: Path | None, flags: Mapping[str, Any], names: M
     from limbeck.errors import UsageError
 
     given = ["--out"] if out is not None else []
-    given += [f"--{names.get(flag, flag).replace('_', '-')}" for flag, value in flags.items() if value]
+    given += [f"--{names.get(flag, flag).replace('_', '-')}" for flag, value in flags.items() if _is_given(value)]
     if given:
         raise UsageError(f"--resume goes on with the settings of {folder}: leave out {given[0]}.")
+
+
+def _is_given(value: Any) -> bool:
+    """Return whether an option was typed; 0 is a value as any other."""
+    return value is not None and value is not False and value != ()

@@ -38,6 +38,15 @@ def test_without_another_command_the_same_one_continues():
         raise KeyboardInterrupt
 
 
+def test_where_nothing_was_begun_there_is_nothing_to_continue(tmp_path):
+    begun = tmp_path / "study.json"
+    with pytest.raises(Interrupted, match="^stopped before anything was begun"), stoppable("limbeck it", begun):
+        raise KeyboardInterrupt
+    begun.touch()
+    with pytest.raises(Interrupted, match="limbeck it --resume x"), stoppable("limbeck it --resume x", begun):
+        raise KeyboardInterrupt
+
+
 def test_nothing_is_typed_beside_resume():
     folder, names = Path("it"), {"pairs": "set"}
     leave_out(folder, None, {"seeds": None, "pairs": ()}, names)
@@ -45,6 +54,7 @@ def test_nothing_is_typed_beside_resume():
         (Path("x"), {"seeds": 3}, "--out"),
         (None, {"seeds": None, "pairs": ("a=1",)}, "--set"),
         (None, {"max_per_class": 3}, "--max-per-class"),
+        (None, {"retrain": 0}, "--retrain"),
     ):
         with pytest.raises(UsageError, match=rf"^--resume goes on with the settings of it: leave out {first}\.$"):
             leave_out(folder, out, flags, names)
