@@ -40,7 +40,7 @@ def test_without_another_command_the_same_one_continues():
 
 def test_where_nothing_was_begun_there_is_nothing_to_continue(tmp_path):
     begun = tmp_path / "study.json"
-    with pytest.raises(Interrupted, match="^stopped before anything was begun"), stoppable("limbeck it", begun):
+    with pytest.raises(Interrupted, match=r"^stopped before anything was begun"), stoppable("limbeck it", begun):
         raise KeyboardInterrupt
     begun.touch()
     with pytest.raises(Interrupted, match="limbeck it --resume x"), stoppable("limbeck it --resume x", begun):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from limbeck.errors import UsageError
-from limbeck.seeding import generator
 from limbeck_applications.nas.cost import Cost
 from limbeck_applications.nas.searcher import Plan
-from limbeck_applications.nas.space import LISTED, TRIES
+
+SMALL = 1_000
+"""Architectures of a space whose costs are all looked at before a search begins; a cost takes milliseconds."""
 
 WORDS = {"parameters": "parameters", "flops": "FLOPs"}
 
@@ -32,10 +33,9 @@ class Budget:
         return obeys
 
     def check(self, plan: Plan, population: int = 1) -> None:
-        """Refuse limits that nothing meets, where a search would find that out by few draws.
+        """Refuse limits that too few architectures of a small space meet.
 
-        A small space is gone through. Of one that is too large to go through, as many architectures are drawn as a
-        search draws for each that it needs. What lies between is left to the search, which goes through it.
+        The space is gone through. A larger one is left to the search, whose draws may find what others do not.
 
         Args:
             plan: of the search.
@@ -44,17 +44,15 @@ class Budget:
         Raises:
             UsageError: too few meet them.
         """
-        space, needed = plan.space, min(population, plan.evaluations)
-        if not self.most or TRIES < space.size <= LISTED:
+        space, needed, found = plan.space, min(population, plan.evaluations), 0
+        if not self.most or space.size > SMALL:
             return
-        chance, found = generator(0, "nas", "budget"), 0
-        is_small = space.size <= TRIES
-        for each in space.all() if is_small else (space.sample(chance) for _ in range(TRIES)):
+        for each in space.all():
             try:
                 found += self(plan.cost(each))
             except UsageError:  # does not fit
                 continue
-            if found == (needed if is_small else 1):
+            if found == needed:
                 return
         self.require(space.name, found, needed)
 

@@ -69,7 +69,7 @@ class Eeea(Searcher):
             return objectives
 
     def check(self, plan: Plan) -> None:
-        """Refuse a budget that too few architectures meet, where a few draws show it.
+        """Refuse a budget that too few architectures of a small space meet.
 
         Raises:
             UsageError: says what the smallest has.

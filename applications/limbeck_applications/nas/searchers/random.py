@@ -29,7 +29,7 @@ class Random(Searcher):
         most_flops: int | None = Field(None, ge=1, description="FLOPs of an architecture at most")
 
     def check(self, plan: Plan) -> None:
-        """Refuse a budget that nothing meets, where a few draws show it.
+        """Refuse a budget that nothing in a small space meets.
 
         Raises:
             UsageError: says what the smallest has.

@@ -32,7 +32,7 @@ def load_network(
     Args:
         folder: of ``limbeck nas search``.
         architecture: its name; when None, the one of the greatest score among those that are trained.
-        seed: of the search that trained it; when None, the first that did.
+        seed: of the search that trained it; when None, the one that scored it best.
 
     Returns:
         The network in eval mode, on the CPU, and the data set's shape, classes, mean and deviation.

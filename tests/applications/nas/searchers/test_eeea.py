@@ -237,14 +237,15 @@ def test_a_budget_that_too_few_individuals_meet_is_refused_at_once():
     checked(Lab(3, space=SPACE), most_parameters=few)
 
 
-def test_a_large_space_is_drawn_from_and_one_between_is_left_to_the_search(monkeypatch):
-    monkeypatch.setattr("limbeck_applications.nas.searchers.budget.TRIES", 20)
-    large, between = Lab(2, space={"name": "chains"}), Lab(2, space={"name": "nb201"})
-    large.spec = large.problem.spec = replace(large.spec, shape=(1, 16, 16))
-    with pytest.raises(UsageError, match=r"no architecture drawn from chains has at most 1 FLOPs; the smallest "):
-        checked(large, "random", most_flops=1)
-    checked(large, "random", most_flops=10**9)
-    checked(between, "random", most_flops=1)
+def test_a_large_space_is_left_to_the_search_whose_draws_may_find_what_others_do_not(monkeypatch):
+    lab = Lab(2, space=SPACE)
+    with pytest.raises(UsageError, match="no architecture drawn from chains has at most 1 FLOPs; the smallest "):
+        checked(lab, "random", most_flops=1)
+    monkeypatch.setattr("limbeck_applications.nas.searchers.budget.SMALL", lab.space.size - 1)
+    checked(lab, "random", most_flops=1)
+    with pytest.raises(UsageError, match="no architecture drawn from chains has at most 1 FLOPs; the smallest "):
+        registry().create("nas_searchers", {"name": "random", "most_flops": 1}).search(lab)
+    assert lab.calls == []
 
 
 @pytest.mark.parametrize(
