@@ -26,7 +26,10 @@ SECTIONS = {
     "protocols": "evaluation.protocol",
     "executors": "execution.executor",
 }
-"""Where a run's configuration holds a component's options, when that is not named like the kind."""
+"""Where a run's configuration holds a component's options, when that is not named like the kind.
+
+Options of a kind that an application declares stand behind the component's name, and are called by that.
+"""
 
 
 class Registry:
@@ -180,12 +183,12 @@ class Registry:
             UsageError: a name or option that is not understood, or an option that contradicts the variant.
         """
         given = {"name": spec} if isinstance(spec, str) else dict(spec)
-        plural = self.kind(kind).name
-        what = singular(plural).replace(" ", "_")
-        where = SECTIONS.get(plural, what)
+        found = self.kind(kind)
+        what = singular(found.name).replace(" ", "_")
         name = given.pop("name", None)
         if not isinstance(name, str):
             raise UsageError(f"a {what} needs a name. Type 'limbeck list {kind}' to see them.")
+        where = SECTIONS.get(found.name, what) if found.package == __package__ else name
         cls, variant = self.load(kind, name)
         for option in variant.keys() & given.keys():
             if variant[option] != given[option]:

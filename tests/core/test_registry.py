@@ -31,7 +31,8 @@ class Plain(Component):
 @pytest.fixture
 def registry():
     registry = Registry()
-    registry.declare([Kind("shapes", "what has sides", "limbeck"), Kind("forget_policies", "", "limbeck")])
+    shapes = Kind("shapes", "what has sides", "limbeck", "limbeck.hookspecs")
+    registry.declare([shapes, Kind("forget_policies", "", "limbeck", "own.hookspecs")])
     return registry
 
 
@@ -100,6 +101,12 @@ def test_create_refuses_in_one_line(registry, offer, spec, message):
     with pytest.raises(UsageError, match=message) as caught:
         registry.create("shapes", spec)
     assert "\n" not in str(caught.value)
+
+
+def test_options_of_an_application_s_component_are_called_by_its_name(registry, offer):
+    offer("oldest", Shape, kind="forget_policies")
+    with pytest.raises(UsageError, match=r"unknown option 'oldest\.side'\. Did you mean 'sides'\?"):
+        registry.create("forget_policies", {"name": "oldest", "side": 4})
 
 
 def test_an_unknown_kind_names_the_closest(registry):

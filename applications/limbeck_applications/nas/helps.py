@@ -5,9 +5,9 @@ from __future__ import annotations
 COMPONENTS = """\b
 Options of a component follow its name: distilled:method=dm,ipc=10 or eeea:population=10,most_parameters=50000;
 with a dot, options within options: distilled:method=dm,settings.optimiser.lr_img=1.
-  limbeck list nas_proxies        limbeck show nas_proxies distilled
-  limbeck list nas_spaces         limbeck show nas_spaces chains
-  limbeck list nas_searchers      limbeck show nas_searchers eeea
+  limbeck list nas_proxies        limbeck show nas_proxy distilled
+  limbeck list nas_spaces         limbeck show nas_space chains
+  limbeck list nas_searchers      limbeck show nas_searcher eeea
 """
 
 RANK = f"""\b

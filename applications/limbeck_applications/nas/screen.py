@@ -149,6 +149,8 @@ class TruthScreen(StudyScreen):
         self.console.print(f"best of {number}: {best.architecture.name}, {100 * best.test.mean:.2f} %")
         for text in floor_note(results):
             self.console.print(text)
+        if results.chance:
+            self.console.print(f"note: {results.chance}")
         self.console.print(f"the table is {self.folder}/truth.csv")
         self._end(seconds)
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,9 @@ COLUMNS = ("architecture", "seed", "validation", "test", "seconds")
 """Of a table: name, whole number, two accuracies in [0, 1] and seconds; validation and seconds may be empty."""
 
 SHIPPED = Path(__file__).parent / "truths"
+
+EQUAL = 9
+"""Decimals to which mean accuracies are kept: one image more or less shows, and what is equal is not told apart."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,11 @@ class Truth:
     @property
     def images(self) -> int | None:
         """Training images that the table was made with, or None where its notes do not say."""
-        text = self.notes.get("images", "")
+        return self.count("images")
+
+    def count(self, note: str) -> int | None:
+        """Return the whole number that a note is, or None where it is none or there is no such note."""
+        text = self.notes.get(note, "")
         return int(text) if re.fullmatch("[0-9]+", text) else None
 
     def of_seed(self, seed: int) -> dict[str, float]:
@@ -65,11 +73,11 @@ class Truth:
         return {row.architecture: row.test for row in self.rows if row.seed == seed}
 
     def mean(self) -> dict[str, float]:
-        """Return the mean test accuracy of each architecture over its seeds."""
+        """Return the mean test accuracy of each architecture over its seeds; see ``mean_accuracy``."""
         found: dict[str, list[float]] = {}
         for row in self.rows:
             found.setdefault(row.architecture, []).append(row.test)
-        return {name: sum(values) / len(values) for name, values in found.items()}
+        return {name: mean_accuracy(values) for name, values in found.items()}
 
     def seconds(self) -> float | None:
         """Return what one seed of all architectures took, or None where the table does not say for all."""
@@ -77,6 +85,11 @@ class Truth:
         if not known or any(value is None for value in known):
             return None
         return sum(value for value in known if value is not None) / len(self.seeds)
+
+
+def mean_accuracy(values: Iterable[float]) -> float:
+    """Return the mean of accuracies; where as many images are right in all, means are equal to the last digit."""
+    return round(statistics.fmean(values), EQUAL)
 
 
 def shipped(space: str, data: str) -> Path | None:
@@ -114,7 +127,7 @@ def write_truth(path: Path, truth: Truth) -> None:
     lines.writerow(COLUMNS)
     for row in sorted(truth.rows, key=lambda row: (row.architecture, row.seed)):
         lines.writerow(
-            [row.architecture, row.seed, _number(row.validation, 4), _number(row.test, 4), _number(row.seconds, 2)]
+            [row.architecture, row.seed, _exact(row.validation), _exact(row.test), _exact(row.seconds, 2)]
         )
     write_atomic(path, text.getvalue().encode())
 
@@ -207,8 +220,9 @@ def _value(where: str, column: str, text: str, allowed: str, least: float, most:
     return value
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+def _exact(value: float | None, digits: int | None = None) -> str:
+    """Write a number in as few digits as give it again, or in so many decimals."""
+    return "" if value is None else repr(float(value)) if digits is None else f"{value:.{digits}f}"
 
 
 def _note(line: str) -> tuple[str, str]:

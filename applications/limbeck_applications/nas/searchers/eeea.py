@@ -53,9 +53,11 @@ class Eeea(Searcher):
         objectives: tuple[Objective, ...] = Field(
             OBJECTIVES, min_length=1, description="what individuals are compared in: score, parameters, flops"
         )
-        most_parameters: int | None = Field(None, ge=1, description="parameters of a first individual at most")
-        most_flops: int | None = Field(None, ge=1, description="FLOPs of a first individual at most")
-        always: bool = Field(False, description="whether children obey these budgets as well")
+        most_parameters: int | None = Field(None, ge=1, description="parameters at most, of the first population alone: see always")
+        most_flops: int | None = Field(None, ge=1, description="FLOPs at most, of the first population alone: see always")
+        always: bool = Field(
+            False, description="whether children obey these budgets as well; the best may exceed them if not"
+        )
         crossover: float = Field(0.9, ge=0, le=1, description="chance that a child has two parents")
         mutation: float | None = Field(None, ge=0, le=1, description="chance of a new gene; 1 / genes when not given")
 

@@ -98,8 +98,8 @@ def load_outcome(folder: Path) -> Outcome:
     settings = load_settings(folder)
     try:
         return outcome_of(settings, values, folder)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _altered(folder, error) from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _altered(folder) from None
 
 
 def load_settings(folder: Path) -> ProblemSettings:
@@ -111,7 +111,7 @@ def load_settings(folder: Path) -> ProblemSettings:
     """
     values = _read(folder)
     if values.get("kind") not in SETTINGS:
-        raise _altered(folder, ValueError(f"kind '{values.get('kind')}'"))
+        raise _altered(folder)
     return parse(SETTINGS[values["kind"]], values.get("settings", {}), f"{folder / NAME} settings")
 
 
@@ -149,7 +149,7 @@ def check_folder(folder: Path, settings: ProblemSettings) -> None:
     with contextlib.suppress(ArtifactError):
         there = load_settings(folder)
         for what, its, asked in (
-            ("a study of another kind", type(there).__name__, type(settings).__name__),
+            (f"a study of another kind, of 'limbeck nas {kind_of(there)}'", kind_of(there), kind_of(settings)),
             (f"a study of {there.space.name}", there.space.name, settings.space.name),
             (f"a study on {there.data}", there.data, settings.data),
         ):
@@ -172,9 +172,13 @@ def _read(folder: Path) -> dict[str, Any]:
         )
     try:
         return dict(read_json(path))
-    except (OSError, ValueError, TypeError) as error:
-        raise _altered(folder, error) from None
+    except (OSError, ValueError, TypeError):
+        raise _altered(folder) from None
 
 
-def _altered(folder: Path, error: Exception) -> ArtifactError:
-    return ArtifactError(f"{folder / NAME} is altered ({error}). Type the command of the study again.")
+def _altered(folder: Path) -> ArtifactError:
+    where = f", which {TABLE} begins with," if (folder / TABLE).exists() else ""
+    return ArtifactError(
+        f"{folder / NAME} is damaged or was altered. Type the whole command of the study{where} once more with --out "
+        f"{folder}: what is computed stays."
+    )

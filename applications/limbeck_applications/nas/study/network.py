@@ -39,7 +39,7 @@ def load_network(
 
     Raises:
         UsageError: the folder is of no search, or holds no weights of such a network.
-        ArtifactError: the weights are gone or damaged.
+        ArtifactError: the weights are gone, or damaged.
     """
     folder = Path(folder)
     outcome = load_outcome(folder)
@@ -65,8 +65,11 @@ def read_network(path: Path) -> tuple[nn.Module, DataSpec]:
 
     Raises:
         UsageError: a plugin that offers its space is missing.
-        ArtifactError: the file is gone or damaged, or its space makes other networks now.
+        ArtifactError: the file is gone, it is damaged, or its space makes other networks now.
     """
+    again = f"limbeck nas search --resume {path.parent.parent}, which trains it again."
+    if not path.exists():
+        raise ArtifactError(f"{path} is gone: type {again}")
     try:
         with safe_open(path, framework="pt") as stored:
             about = json.loads(stored.metadata()[ABOUT])
@@ -79,8 +82,7 @@ def read_network(path: Path) -> tuple[nn.Module, DataSpec]:
         network.load_state_dict({name: tensors[name] for name in names}, strict=False)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ArtifactError(
-            f"{path} is gone, damaged or of another version ({' '.join(str(error).split())}). Delete what is left of "
-            f"it and type limbeck nas search --resume {path.parent.parent}, which trains it again."
+            f"{path} is damaged or of another version ({' '.join(str(error).split())}). Delete it and type {again}"
         ) from None
     return network.eval(), spec
 

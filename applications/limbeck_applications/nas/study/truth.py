@@ -178,6 +178,7 @@ def _notes(settings: TruthSettings, images: Images, command: str) -> dict[str, s
         "command": command,
         "space": settings.space.name,
         "data": problem.spec.name,
+        "classes": f"{problem.spec.num_classes}",
         "images": f"{len(problem.train)}",
         "validation": f"{len(problem.validation)}",
         "test": f"{len(images.test)}",

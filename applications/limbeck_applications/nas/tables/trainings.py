@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,11 @@ from limbeck_applications.nas.tables.results import GROUPS_CSV, SCORES_CSV
 from limbeck_applications.nas.tables.searches import Spread
 from limbeck_applications.nas.tables.statistics import LEAST, Estimate, estimate_record, noise_floor
 from limbeck_applications.nas.tables.trained import Trained
-from limbeck_applications.nas.truth import Measured, write_truth
+from limbeck_applications.nas.truth import Measured, mean_accuracy, write_truth
+
+
+DEVIATIONS = 2
+"""Binomial standard deviations above chance up to which an accuracy is no better than that."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Line:
         """Accuracy on test images."""
         found = Spread.of(each.test for each in self.runs)
         assert found is not None
-        return found
+        return replace(found, mean=mean_accuracy(each.test for each in self.runs))
 
     @property
     def validation(self) -> Spread | None:
@@ -110,6 +115,20 @@ class TruthResults(Trained):
             Line(each, self.outcome.costs[each.name], tuple(runs[each.name])) for each in self.outcome.architectures
         ]
         return sorted(found, key=lambda line: -line.test.mean)
+
+    @property
+    def chance(self) -> str:
+        """What is to be said where the best is no better than guessing; nothing where it is, or nobody can say."""
+        classes, images = (self.outcome.truth.count(note) for note in ("classes", "test"))
+        if not self.lines or not classes or not images:
+            return ""
+        share, best = 1 / classes, self.lines[0].test.mean
+        if best > share + DEVIATIONS * math.sqrt(share * (1 - share) / images):
+            return ""
+        return (
+            f"the best, {100 * best:.2f} %, is no better than chance ({100 * share:.2f} % of {classes} classes): no "
+            "network has learned, and what ranks them is luck. Train longer or otherwise: --epochs, --set training.lr="
+        )
 
     @property
     def seconds(self) -> float:
