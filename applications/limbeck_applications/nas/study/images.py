@@ -52,6 +52,14 @@ class Images:
             self.space.cost(architecture, self.problem.spec)
         return found
 
+    def check(self) -> None:
+        """Refuse a space of which nothing fits the images.
+
+        Raises:
+            UsageError: says what stands in the way.
+        """
+        self.space.sample(generator(0, "nas", "fits"), self.problem.spec)
+
     def _fitting(self, number: int, drawn: list[Architecture]) -> list[Architecture]:
         found = []
         for each in drawn:
@@ -60,6 +68,8 @@ class Images:
                 found.append(each)
             if len(found) == number:
                 return found
+        if not found:
+            self.check()
         raise UsageError(
             f"{number} different architectures were asked for, but only {len(found)} of {self.space.name} fit the "
             "images: ask for fewer with --sample."

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from limbeck.config import Spec
-from limbeck.errors import ArtifactError, UsageError
+from limbeck.errors import ArtifactError, LimbeckError, UsageError
 from limbeck.files import read_json, signed, write_json
 from limbeck.options import parse
 from limbeck.plugins import registry
 from limbeck_applications.nas.space import SearchSpace
 from limbeck_applications.nas.study.asked import ProblemSettings, RankSettings, SearchSettings, TruthSettings
+from limbeck_applications.nas.study.audience import Audience
 from limbeck_applications.nas.study.rows import Outcome
 from limbeck_applications.nas.study.values import outcome_of, tidied, values_of
 
@@ -40,6 +42,9 @@ OWN = {
     "report.html",
 }
 """What a study's folder holds; that of full training also holds its table."""
+
+SAVE_SECONDS, PAGE_SECONDS = 10, 60
+"""Least time between two writings of a study's file, and of its page, while something is still missing."""
 
 SETTINGS: dict[str, type[ProblemSettings]] = {"rank": RankSettings, "search": SearchSettings, "truth": TruthSettings}
 
@@ -100,6 +105,49 @@ def load_outcome(folder: Path) -> Outcome:
         return outcome_of(settings, values, folder)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise _altered(folder) from None
+
+
+def earlier(folder: Path, settings: ProblemSettings, *free: str) -> Outcome | None:
+    """Return what an earlier start of the same study came to, or None.
+
+    Args:
+        folder: of the study.
+        settings: of this start.
+        free: those that may have been others, beside where it is computed.
+    """
+    free = ("executor", *free)
+    with contextlib.suppress(LimbeckError):
+        found = load_outcome(folder)
+        its, own = (each.model_dump(exclude=set(free)) for each in (found.settings, settings))
+        return found if kind_of(found.settings) == kind_of(settings) and its == own else None
+    return None
+
+
+class Keeper:
+    """Writes a study's file, and has its page written, as the study goes on.
+
+    Args:
+        folder: of the study.
+        told: writes the page.
+    """
+
+    def __init__(self, folder: Path, told: Audience) -> None:
+        self.folder, self.told = folder, told
+        self._saved = self._shown = time.monotonic()
+
+    def save(self, outcome: Outcome) -> None:
+        """Write the file."""
+        save_outcome(self.folder, outcome)
+        self._saved = time.monotonic()
+
+    def goes_on(self, outcome: Callable[[], Outcome]) -> None:
+        """Write what is due."""
+        now = time.monotonic()
+        if now - self._saved > SAVE_SECONDS:
+            self.save(outcome())
+        if now - self._shown > PAGE_SECONDS:
+            self.told.tabled(outcome())
+            self._shown = time.monotonic()
 
 
 def load_settings(folder: Path) -> ProblemSettings:

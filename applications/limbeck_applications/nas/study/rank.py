@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +18,17 @@ from limbeck_applications.nas.space import Architecture, SearchSpace
 from limbeck_applications.nas.study.asked import ProblemSettings, RankSettings
 from limbeck_applications.nas.study.audience import Audience, tell_broken
 from limbeck_applications.nas.study.images import images_of
-from limbeck_applications.nas.study.kept import check_folder, check_names, check_titles, save_outcome, title_of
+from limbeck_applications.nas.study.kept import (
+    Keeper,
+    check_folder,
+    check_names,
+    check_titles,
+    earlier,
+    title_of,
+)
 from limbeck_applications.nas.study.rows import Ranking, RankOutcome, Scored
 from limbeck_applications.nas.tables.tops import check_top
 from limbeck_applications.nas.truth import Truth, covering, shipped
-
-PAGE_SECONDS = 60
-"""Least time between two pages while scores are still missing."""
 
 
 def rank(
@@ -84,53 +88,68 @@ def rank(
         costs = {each.name: images.space.cost(each, images.problem.spec) for each in chosen}
         rankings = [Ranking(title, scorer.seed, None, {}) for title, scorer in scorers]
         outcome = RankOutcome(settings, chosen, costs, rankings, truth, name, command, len(images.problem.train))
-        return _Ranks(outcome, folder, told).run([scorer for _, scorer in scorers])
+        return _Ranks(_begun(outcome, folder), folder, told).run([scorer for _, scorer in scorers])
+
+
+def _begun(outcome: RankOutcome, folder: Path) -> RankOutcome:
+    """Return an outcome with what an earlier start has scored of these architectures."""
+    found = earlier(folder, outcome.settings, "proxies", "truth", "sample", "seeds", "top")
+    if not isinstance(found, RankOutcome):
+        return outcome
+    known = {(each.proxy, each.seed): replace(each, failed="") for each in found.rankings}
+    rankings = [known.get((each.proxy, each.seed), each) for each in outcome.rankings]
+    return replace(outcome, rankings=[replace(each, scores=_ordered(outcome, each.scores)) for each in rankings])
+
+
+def _ordered(outcome: RankOutcome, scores: Mapping[str, Scored]) -> dict[str, Scored]:
+    return {each.name: scores[each.name] for each in outcome.architectures if each.name in scores}
 
 
 class _Ranks:
     def __init__(self, outcome: RankOutcome, folder: Path, told: Audience) -> None:
-        self.outcome, self.folder, self.told = outcome, folder, told
-        self._shown = time.monotonic()
+        self.outcome, self.told, self.keeper = outcome, told, Keeper(folder, told)
 
     def run(self, scorers: list[Scorer]) -> RankOutcome:
-        """Score by each proxy in turn; one that comes to nothing leaves the others alone."""
-        save_outcome(self.folder, self.outcome)
+        """Score by each proxy in turn, and keep what there is also where that is stopped."""
+        self.keeper.save(self.outcome)
         self.told.planned(self.outcome)
-        for place, scorer in enumerate(scorers):
-            try:
-                self._rank(place, scorer)
-            except LimbeckError as error:
-                if error.exit_code == STOPPED:
-                    raise
-                self._put(place, failed=str(error))
-                self.told.failed(f"{self.outcome.rankings[place].proxy}, seed {scorer.seed}", str(error))
-        self._table()
+        try:
+            for place, scorer in enumerate(scorers):
+                self._try(place, scorer)
+                self.keeper.save(self.outcome)
+        finally:
+            self.keeper.save(self.outcome)
+        self.told.tabled(self.outcome)
         return self.outcome
+
+    def _try(self, place: int, scorer: Scorer) -> None:
+        """Score by a proxy; one that comes to nothing leaves the others alone."""
+        try:
+            self._rank(place, scorer)
+        except LimbeckError as error:
+            if error.exit_code == STOPPED:
+                raise
+            self._put(place, failed=str(error))
+            self.told.failed(f"{self.outcome.rankings[place].proxy}, seed {scorer.seed}", str(error))
 
     def _rank(self, place: int, scorer: Scorer) -> None:
         title, chosen = self.outcome.rankings[place].proxy, self.outcome.architectures
         self.told.prepares(title, scorer.seed)
         self._put(place, made=scorer.made)
         self.told.prepared(title, scorer.seed, scorer.made)
-        scores: dict[str, Scored] = {}
+        before, scores = self.outcome.rankings[place].scores, dict[str, Scored]()
 
         def told(position: int, scored: Scored) -> None:
             scores[chosen[position].name] = scored
-            self._put(place, scores={each.name: scores[each.name] for each in chosen if each.name in scores})
+            self._put(place, scores=_ordered(self.outcome, {**before, **scores}))
             self.told.scored(title, scorer.seed, chosen[position].name, scored, len(scores), len(chosen))
-            if time.monotonic() - self._shown > PAGE_SECONDS:
-                self._table()
+            self.keeper.goes_on(lambda: self.outcome)
 
         found = scorer.score([Asked(each) for each in chosen], told)
         tell_broken(self.told, f"{title}, seed {scorer.seed}", found)
 
     def _put(self, place: int, **changes: object) -> None:
         self.outcome.rankings[place] = replace(self.outcome.rankings[place], **changes)  # type: ignore[arg-type]
-
-    def _table(self) -> None:
-        save_outcome(self.folder, self.outcome)
-        self.told.tabled(self.outcome)
-        self._shown = time.monotonic()
 
 
 def truth_of(

@@ -206,7 +206,7 @@ class TruthOutcome:
 
     Attributes:
         settings: what was asked.
-        architectures: in the order of the space.
+        architectures: those asked for in the order of the space, then others that were trained before.
         costs: parameters and FLOPs by the architecture's name.
         truth: what is trained.
         truth_name: of the table's file.
@@ -225,9 +225,15 @@ class TruthOutcome:
     failed: list[str] = field(default_factory=list)
 
     @property
+    def asked(self) -> set[tuple[str, int]]:
+        """Architecture and seed of each training that was asked for."""
+        own = self.architectures[: self.settings.sample]
+        return {(each.name, seed) for each in own for seed in range(self.settings.seeds)}
+
+    @property
     def planned(self) -> int:
-        """Trainings in all."""
-        return len(self.architectures) * self.settings.seeds
+        """Trainings in all, with those of an earlier start that were not asked for again."""
+        return len(self.asked | {(row.architecture, row.seed) for row in self.truth.rows})
 
     @property
     def is_over(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,13 @@ from limbeck_applications.nas.study.audience import Audience, tell_broken
 from limbeck_applications.nas.study.images import Images, images_of
 from limbeck_applications.nas.study.kept import (
     JOBS,
+    Keeper,
     check_folder,
     check_names,
     check_titles,
-    save_outcome,
+    earlier,
     title_of,
 )
-from limbeck_applications.nas.study.rank import PAGE_SECONDS
 from limbeck_applications.nas.study.rows import Found, Searched, SearchOutcome
 from limbeck_applications.nas.study.truth import run_trainings, training_jobs
 from limbeck_applications.nas.truth import Measured, shipped
@@ -60,7 +59,8 @@ def search(
         command: what was typed.
 
     Raises:
-        UsageError: an unknown name; a space, proxy, budget or number of evaluations that a searcher cannot work with.
+        UsageError: an unknown name; a space, proxy, budget or number of evaluations that a searcher cannot work with;
+            a space of which nothing fits the images.
         DataError: images that are not there or too few.
     """
     check_names(settings)
@@ -75,6 +75,7 @@ def search(
     plan.proxy.check(images.problem)
     for spec in settings.searchers:
         _searcher(spec).check(plan)
+    images.check()
     searchers = [
         (title, _searcher(spec), seed)
         for seed in range(settings.seeds)
@@ -97,13 +98,25 @@ def search(
             command,
             len(images.problem.train),
         )
-        work = _Searches(outcome, folder, told, images, scorer, executor)
+        work = _Searches(_begun(outcome, folder), folder, told, images, scorer, executor)
         return work.run([searcher for _, searcher, _ in searchers])
 
 
 def _searcher(spec: Spec) -> Searcher:
     searcher: Searcher = registry().create("nas_searchers", spec.model_dump(mode="json"))
     return searcher
+
+
+def _begun(outcome: SearchOutcome, folder: Path) -> SearchOutcome:
+    """Return an outcome with the searches that an earlier start has made, each until it is further in this one."""
+    found = earlier(folder, outcome.settings, "searchers", "seeds", "retrain", "training")
+    if not isinstance(found, SearchOutcome):
+        return outcome
+    known = {(each.searcher, each.seed): replace(each, failed="") for each in found.searches}
+    searches = [known.get((each.searcher, each.seed), each) for each in outcome.searches]
+    if found.settings.training != outcome.settings.training:
+        searches = [replace(each, retrained=[], weights={}) for each in searches]
+    return replace(outcome, made=found.made, searches=searches)
 
 
 class _Searches:
@@ -116,20 +129,29 @@ class _Searches:
         scorer: Scorer,
         executor: Executor,
     ) -> None:
-        self.outcome, self.folder, self.told = outcome, folder, told
+        self.outcome, self.folder, self.told, self.keeper = outcome, folder, told, Keeper(folder, told)
         self.images, self.scorer, self.executor = images, scorer, executor
-        self._shown = time.monotonic()
 
     def run(self, searchers: list[Searcher]) -> SearchOutcome:
-        """Prepare the proxy, search by each searcher in turn, and train the best on all the images."""
-        save_outcome(self.folder, self.outcome)
+        """Search, and keep what there is also where that is stopped."""
+        self.keeper.save(self.outcome)
         self.told.planned(self.outcome)
+        try:
+            self._run(searchers)
+        finally:
+            self.keeper.save(self.outcome)
+        self.told.tabled(self.outcome)
+        return self.outcome
+
+    def _run(self, searchers: list[Searcher]) -> None:
+        """Prepare the proxy, search by each searcher in turn, and train the best on all the images."""
         self.told.prepares(self.outcome.proxy, 0)
         self.outcome = replace(self.outcome, made=self.scorer.made)
         self.told.prepared(self.outcome.proxy, 0, self.scorer.made)
         for place, searcher in enumerate(searchers):
             try:
                 self._search(place, searcher)
+                self.keeper.save(self.outcome)
                 self._retrain(place)
             except LimbeckError as error:
                 if error.exit_code == STOPPED:
@@ -137,27 +159,29 @@ class _Searches:
                 self._put(place, failed=str(error))
                 own = self.outcome.searches[place]
                 self.told.failed(f"{own.searcher}, seed {own.seed}", str(error))
-        self._table()
-        return self.outcome
 
     def _search(self, place: int, searcher: Searcher) -> None:
+        """Search; one that finds what it found in an earlier start stays as it is, with the seconds it took then."""
         own, settings = self.outcome.searches[place], self.outcome.settings
         self.told.searches(own.searcher, own.seed, settings.evaluations)
         found: list[Found] = []
 
         def told(trial: Trial) -> None:
             found.append(_found(trial))
-            self._put(place, found=list(found), seconds=sum(each.seconds for each in found))
+            if len(found) > len(own.found):
+                spent = sum(each.seconds for each in found)
+                self._put(place, found=list(found), seconds=spent, finished=False, retrained=[], weights={})
             self.told.found(own.searcher, own.seed, found[-1], len(found), settings.evaluations)
-            if time.monotonic() - self._shown > PAGE_SECONDS:
-                self._table()
+            self.keeper.goes_on(lambda: self.outcome)
 
         which = settings.searchers[place % len(settings.searchers)].name
         identity = resolved("nas_searchers", which, searcher)
         lab = KeptLab(self.scorer, identity, settings.evaluations, own.seed, told, self.told.works)
         searcher.search(lab)
         tell_broken(self.told, f"{own.searcher}, seed {own.seed}", found)
-        self._put(place, finished=True, seconds=sum(each.seconds for each in found) + lab.own_seconds)
+        if not own.finished or own.found != found:
+            spent = sum(each.seconds for each in found) + lab.own_seconds
+            self._put(place, found=found, finished=True, seconds=spent)
 
     def _retrain(self, place: int) -> None:
         """Train the best architectures of a search on all the images, none where all scores are equal.
@@ -189,11 +213,6 @@ class _Searches:
 
     def _put(self, place: int, **changes: object) -> None:
         self.outcome.searches[place] = replace(self.outcome.searches[place], **changes)  # type: ignore[arg-type]
-
-    def _table(self) -> None:
-        save_outcome(self.folder, self.outcome)
-        self.told.tabled(self.outcome)
-        self._shown = time.monotonic()
 
 
 def _found(trial: Trial) -> Found:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from limbeck.environment import environment
-from limbeck.errors import UsageError
+from limbeck.errors import LimbeckError, UsageError
 from limbeck.execution.device import keep_freed_memory
 from limbeck.execution.executors import Executor, Job, OnResult, Result, job_keys, read_result
 from limbeck.files import folder_lock, write_json
@@ -20,10 +20,12 @@ from limbeck_applications.nas.space import Architecture
 from limbeck_applications.nas.study.asked import TruthSettings
 from limbeck_applications.nas.study.audience import Audience
 from limbeck_applications.nas.study.images import Images, images_of
-from limbeck_applications.nas.study.kept import JOBS, TABLE, check_folder, check_names, save_outcome
-from limbeck_applications.nas.study.rank import PAGE_SECONDS
+from limbeck_applications.nas.study.kept import JOBS, TABLE, Keeper, check_folder, check_names, load_outcome, title_of
 from limbeck_applications.nas.study.rows import TruthOutcome
 from limbeck_applications.nas.truth import Measured, Truth, write_truth
+
+AND = " && "
+"""Between the commands that made a table one after the other."""
 
 
 def make_truth(
@@ -38,6 +40,8 @@ def make_truth(
 ) -> TruthOutcome:
     """Train what ``folder`` does not hold yet and write its table, ``truth.csv``.
 
+    Rows that are there stay, also of architectures and seeds that are not asked for this time.
+
     Args:
         settings: what to train, and how.
         folder: keeps every finished training; the same call continues it.
@@ -49,7 +53,7 @@ def make_truth(
 
     Raises:
         UsageError: an unknown name, an architecture that does not fit the images, or trainings that came to nothing;
-            the table has the others.
+            the table has the others; a folder whose table is of another space, of other images or training.
         DataError: the images are not there, or too few.
     """
     check_names(settings)
@@ -62,6 +66,7 @@ def make_truth(
     costs = {each.name: images.space.cost(each, images.problem.spec) for each in chosen}
     truth = Truth((), _notes(settings, images, command))
     outcome = TruthOutcome(settings, chosen, costs, truth, TABLE, command, len(images.problem.train))
+    outcome = _begun(outcome, folder)
     asked = [(each, seed) for seed in range(settings.seeds) for each in chosen]
     with folder_lock(folder):
         jobs = training_jobs(images, asked, settings.training.model_dump(mode="json"))
@@ -74,29 +79,72 @@ def make_truth(
     return outcome
 
 
+def _begun(outcome: TruthOutcome, folder: Path) -> TruthOutcome:
+    """Return an outcome with the rows that are there, and the architectures and commands that they are of.
+
+    Raises:
+        UsageError: they are of another space, of other images or of other training.
+    """
+    there = None
+    with contextlib.suppress(LimbeckError):
+        there = load_outcome(folder)
+    if not isinstance(there, TruthOutcome) or not there.truth.rows:
+        return outcome
+    its, own = _made_with(there), _made_with(outcome)
+    for what in own:
+        if its[what] != own[what]:
+            raise UsageError(
+                f"{what} {own[what]} was asked for, but the table in {folder} was made with {its[what]}: choose "
+                f"another folder with --out, or go on with that table: limbeck nas truth --resume {folder}."
+            )
+    more = {row.architecture for row in there.truth.rows} - set(outcome.costs)
+    architectures = [*outcome.architectures, *(each for each in there.architectures if each.name in more)]
+    costs = {**outcome.costs, **{name: there.costs[name] for name in more}}
+    command, commands = outcome.command, there.command.split(AND)
+    if not {(row.architecture, row.seed) for row in there.truth.rows} <= outcome.asked:
+        command = AND.join(commands if command in commands else [*commands, command])
+    truth = Truth(there.truth.rows, {**outcome.truth.notes, "command": command})
+    return replace(outcome, architectures=architectures, costs=costs, truth=truth, command=command)
+
+
+def _made_with(outcome: TruthOutcome) -> dict[str, Any]:
+    """Return what all rows of a table have in common."""
+    return {
+        "space": title_of("nas_spaces", outcome.settings.space),
+        "images": outcome.images,
+        "validation": outcome.truth.notes.get("validation"),
+        **outcome.settings.training.model_dump(mode="json"),
+    }
+
+
 class _Trainings:
     def __init__(
         self, outcome: TruthOutcome, folder: Path, told: Audience, asked: Sequence[tuple[Architecture, int]]
     ) -> None:
         self._begun, self.folder, self.told, self.asked = outcome, folder, told, asked
-        self.rows: dict[int, Measured] = {}
+        self.rows = {(row.architecture, row.seed): row for row in outcome.truth.rows}
         self.lost: dict[int, str] = {}
-        self._shown = time.monotonic()
+        self._keeper, self._done = Keeper(folder, told), 0
 
     @property
     def outcome(self) -> TruthOutcome:
-        """As far as it has come, in the order asked."""
-        truth = replace(self._begun.truth, rows=tuple(self.rows[place] for place in sorted(self.rows)))
-        return replace(self._begun, truth=truth, failed=[self.lost[place] for place in sorted(self.lost)])
+        """As far as it has come, in the order asked; what was not asked for comes last."""
+        order = dict.fromkeys([*((each.name, seed) for each, seed in self.asked), *self.rows])
+        rows = tuple(self.rows[each] for each in order if each in self.rows)
+        return replace(
+            self._begun,
+            truth=replace(self._begun.truth, rows=rows),
+            failed=[self.lost[place] for place in sorted(self.lost)],
+        )
 
     def run(self, executor: Executor, jobs: Sequence[Job]) -> TruthOutcome:
         """Train, and keep what there is also where that is stopped."""
-        save_outcome(self.folder, self.outcome)
+        self._keeper.save(self.outcome)
         self.told.planned(self.outcome)
         try:
             run_trainings(executor, jobs, self.folder / JOBS, self._arrived)
         finally:
-            save_outcome(self.folder, self.outcome)
+            self._keeper.save(self.outcome)
         if self.rows:
             write_truth(self.folder / TABLE, self.outcome.truth)
         self.told.tabled(self.outcome)
@@ -106,13 +154,12 @@ class _Trainings:
         name, seed = self.asked[place][0].name, self.asked[place][1]
         if "failed" in result:
             self.lost[place] = f"{name}, seed {seed}: {result['failed']}"
+            self.rows.pop((name, seed), None)
             return
-        self.rows[place] = Measured(name, seed, **result)
-        self.told.trained(len(self.rows), len(self.asked), self.rows[place])
-        if time.monotonic() - self._shown > PAGE_SECONDS:
-            save_outcome(self.folder, self.outcome)
-            self.told.tabled(self.outcome)
-            self._shown = time.monotonic()
+        row = self.rows[name, seed] = Measured(name, seed, **result)
+        self._done += 1
+        self.told.trained(self._done, len(self.asked), row)
+        self._keeper.goes_on(lambda: self.outcome)
 
 
 def run_trainings(

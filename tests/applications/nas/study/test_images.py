@@ -84,8 +84,15 @@ def half(cost):
     return refusing
 
 
-def test_a_space_of_which_nothing_fits_says_what_stands_in_the_way(images):
-    one = images(space={"name": "chains", "stages": 4})
+@pytest.mark.parametrize("options", [{}, {"layers": 2, "widths": [2]}], ids=["large", "small"])
+def test_a_space_of_which_nothing_fits_says_what_stands_in_the_way(images, options):
+    one = images(space={"name": "chains", "stages": 4, **options})
     said = r"none of 200 architectures drawn from chains fits; the last one: .*does not fit images of 1x8x8"
     with pytest.raises(UsageError, match=said):
         one.architectures(2)
+    with pytest.raises(UsageError, match=said):
+        one.check()
+
+
+def test_a_space_of_which_something_fits_is_no_matter(images):
+    images(space="convnet720").check()

@@ -95,6 +95,55 @@ def test_a_ranking_that_is_stopped_comes_to_the_same(whole, settings, tmp_path, 
     assert len(computed) == 20
 
 
+@pytest.mark.parametrize("after", [1, 7])
+def test_a_ranking_that_is_stopped_shows_what_is_scored(settings, tmp_path, after):
+    with pytest.raises(KeyboardInterrupt):
+        rank(settings("rank"), tmp_path, audience=Stopping(after))
+    assert sum(len(each.scores) for each in load_outcome(tmp_path).rankings) == after
+
+
+class Dying(Audience):
+    """Looks into the folder while a proxy is made, as somebody would after a kill at that time; then Ctrl-C."""
+
+    def __init__(self, folder, number=1):
+        self.folder, self.left, self.seen = folder, number, None
+
+    def prepares(self, proxy, seed):
+        self.left -= 1
+        if self.left == 0:
+            self.seen = load_outcome(self.folder)
+            raise KeyboardInterrupt
+
+
+def test_what_an_earlier_start_has_scored_is_there_until_it_is_scored_again(whole, settings, tmp_path):
+    rank(settings("rank", sample=3), tmp_path)
+    told = Dying(tmp_path)
+    asked = settings("rank", proxies=["flops", *settings("rank").proxies])
+    with pytest.raises(KeyboardInterrupt):
+        rank(asked, tmp_path, audience=told)
+    new, *kept = told.seen.rankings
+    assert new.scores == {} and told.seen.settings == asked and load_outcome(tmp_path) == told.seen
+    for its, own in zip(kept, whole[1].rankings, strict=False):
+        assert len(its.scores) == 3 and its.made is not None
+        assert all(each.value == own.scores[name].value for name, each in its.scores.items())
+
+
+def test_a_proxy_that_is_finished_is_there_while_the_next_is_made(settings, tmp_path):
+    told = Dying(tmp_path, 2)
+    with pytest.raises(KeyboardInterrupt):
+        rank(settings("rank"), tmp_path, audience=told)
+    assert [len(each.scores) for each in told.seen.rankings] == [5, 0]
+
+
+@pytest.mark.parametrize("changes", [{"images": 80}, {"validation": 30}, {"network": "convnet-d1-w8-in"}])
+def test_scores_of_another_problem_are_not_shown(settings, tmp_path, changes):
+    rank(settings("rank", proxies=["parameters"]), tmp_path)
+    told = Dying(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        rank(settings("rank", proxies=["parameters"], **changes), tmp_path, audience=told)
+    assert [each.scores for each in told.seen.rankings] == [{}]
+
+
 def test_a_cut_last_line_is_lost_alone(whole, settings, tmp_path, computed):
     rank(settings("rank", seeds=2), tmp_path)
     computed.clear()

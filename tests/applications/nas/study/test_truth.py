@@ -119,8 +119,71 @@ def test_a_training_that_fails_leaves_the_others_and_is_tried_again(whole, setti
     assert without_seconds(make_truth(settings("truth"), tmp_path)) == without_seconds(whole[1])
 
 
-def test_other_training_is_another_table(whole, settings, tmp_path):
-    assert without_seconds(make_truth(settings("truth", training={"epochs": 2}), tmp_path)) != without_seconds(whole[1])
+OTHER = [
+    ({"training": {"epochs": 2}}, "epochs 2 was asked for, but the table in {} was made with 1: "),
+    ({"training": {"epochs": 1, "lr": 0.1}}, "lr 0.1 was asked for, but the table in {} was made with 0.01: "),
+    ({"images": 50}, "images 50 was asked for, but the table in {} was made with 60: "),
+    ({"validation": 30}, "validation 30 was asked for, but the table in {} was made with 40: "),
+]
+
+
+@pytest.mark.parametrize(("changes", "said"), OTHER, ids=[said[:9] for _, said in OTHER])
+def test_another_table_is_refused_and_the_one_that_is_there_stays(whole, settings, computed, changes, said):
+    folder, before = whole[0], files(whole[0])
+    with pytest.raises(UsageError) as refused:
+        make_truth(settings("truth", **changes), folder)
+    assert str(refused.value) == (
+        f"{said.format(folder)}choose another folder with --out, or go on with that table: limbeck nas truth --resume "
+        f"{folder}."
+    )
+    assert files(folder) == before and computed == []
+
+
+def files(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_another_space_is_another_table_and_defaults_that_are_spelled_out_are_not(settings, tmp_path):
+    def asked(**options):
+        return settings("truth", space={"name": "chains", "widths": [2], "stages": 1, **options}, sample=1, seeds=1)
+
+    make_truth(asked(), tmp_path)
+    with pytest.raises(UsageError, match=r"space chains \[.*layers=2.*\] was asked for, but the table in .* chains \["):
+        make_truth(asked(layers=2), tmp_path)
+    assert len(make_truth(asked(layers=3), tmp_path).truth.rows) == 1
+
+
+def test_what_is_trained_and_not_asked_for_again_stays(whole, settings, tmp_path, computed):
+    commands = ["limbeck nas truth --sample 3", "limbeck nas truth --sample 2 --seeds 3"]
+    make_truth(settings("truth"), tmp_path, command=commands[0])
+    computed.clear()
+    few = settings("truth", sample=2, seeds=1)
+    again = make_truth(few, tmp_path, command=commands[0])
+    assert computed == [] and without_seconds(again) == without_seconds(whole[1]) and again.is_over
+    assert len(read_truth(tmp_path / TABLE).rows) == 6 and load_outcome(tmp_path) == again
+    other = make_truth(settings("truth", sample=2, seeds=3), tmp_path, command=commands[1])
+    assert len(computed) == 2 and len(other.truth.rows) == 8 == other.planned and other.is_over
+    assert set(without_seconds(whole[1])) < set(without_seconds(other)) and len(other.costs) == 3
+    notes = read_truth(tmp_path / TABLE).notes
+    assert notes["command"] == other.command == " && ".join(commands)
+    assert make_truth(settings("truth", sample=2, seeds=3), tmp_path, command=commands[1]) == other
+    assert make_truth(settings("truth", seeds=3), tmp_path, command="limbeck").command == "limbeck"
+
+
+def test_a_table_that_is_stopped_again_keeps_its_rows(settings, tmp_path):
+    make_truth(settings("truth", sample=2), tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        make_truth(settings("truth"), tmp_path, audience=Stop(1))
+    kept = load_outcome(tmp_path)
+    assert len(kept.truth.rows) == 4 and kept.planned == 6 and not kept.is_over
+
+
+def test_a_folder_in_which_nothing_is_trained_yet_takes_other_settings(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(Audience, "planned", lambda *told: (_ for _ in ()).throw(KeyboardInterrupt))
+    for changes in ({}, {"training": {"epochs": 2}}):
+        with pytest.raises(KeyboardInterrupt):
+            make_truth(settings("truth", **changes), tmp_path)
+    assert load_outcome(tmp_path).settings.training.epochs == 2
 
 
 REFUSED = [
