@@ -126,9 +126,7 @@ def write_truth(path: Path, truth: Truth) -> None:
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(COLUMNS)
     for row in sorted(truth.rows, key=lambda row: (row.architecture, row.seed)):
-        lines.writerow(
-            [row.architecture, row.seed, _exact(row.validation), _exact(row.test), _exact(row.seconds, 2)]
-        )
+        lines.writerow([row.architecture, row.seed, _exact(row.validation), _exact(row.test), _exact(row.seconds, 2)])
     write_atomic(path, text.getvalue().encode())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from limbeck.files import sha256
@@ -235,6 +236,23 @@ def _seconds_axis(axes: Axes, steps: NDArray[np.float64], seconds: NDArray[np.fl
 
 def _short(value: float, _: int) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
+
+
+def log_ticks(axes: Axes, values: Sequence[float] | NDArray[np.float64], most: int = 6) -> None:
+    """Mark powers of ten along a logarithmic axis or, where these would be one or none, both ends and a middle.
+
+    Args:
+        axes: theirs is the axis along.
+        values: that are drawn, above 0, at least one.
+        most: powers of ten that are marked.
+    """
+    low, high = float(min(values)), float(max(values))
+    if high >= 100 * low:
+        axes.xaxis.set_major_locator(LogLocator(numticks=most))
+    else:
+        axes.set_xticks(sorted({float(f"{tick:.2g}") for tick in (low, math.sqrt(low * high), high)}))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def stand_in(k: int) -> str:

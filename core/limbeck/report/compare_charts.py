@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from limbeck.report.charts import ACCENT, INK, LINE, LONGEST, OTHER, drawing, new_axes, stand_in, svg
+from limbeck.report.charts import ACCENT, INK, LINE, LONGEST, OTHER, drawing, log_ticks, new_axes, stand_in, svg
 
 GAP = 15
 """Least distance of two names that stand below each other, in SVG units."""
@@ -92,6 +92,7 @@ def against_seconds_svg(
             colour, ends = ACCENT if name == best else OTHER, [[value - least], [most - value]]
             axes.errorbar(seconds, value, yerr=ends, color=colour, marker="o", markersize=6, capsize=4)
         axes.set_xscale("log")
+        log_ticks(axes, [seconds for seconds, *_ in points.values()])
         axes.margins(x=0.1, y=0.1)
         low, high = axes.get_ylim()
         places = apart([(points[name][1] - low) / (high - low) for name in names], GAP / (height - 50))
@@ -101,7 +102,6 @@ def against_seconds_svg(
             axes.annotate("", points[name][:2], beside, "data", across, {"arrowstyle": "-", "color": LINE})
             axes.text(1.05, place, stand_in(k), va="center", transform=axes.transAxes)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}{unit}"))
         axes.grid(axis="y")

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from limbeck_applications.nas.screen import StudyScreen, TruthScreen
 from limbeck_applications.nas.study.rows import Made, Scored
-from limbeck_applications.nas.tables.columns import _seconds, _spread, rank_columns, search_columns
+from limbeck_applications.nas.tables.columns import _spread, rank_columns, search_columns, seconds_text
 from limbeck_applications.nas.tables.results import Results
 from limbeck_applications.nas.tables.searches import SearchResults, Spread
 from limbeck_applications.nas.truth import Measured
@@ -133,7 +133,7 @@ def test_scores_have_four_digits(mean, std, text):
 
 @pytest.mark.parametrize(("value", "text"), [(0.0071, "7.1 ms"), (12.7, "12.7 s"), (3.0, "3.00 s"), (1234, "1,234 s")])
 def test_seconds_have_three_digits_and_a_unit(value, text):
-    assert _seconds(value) == text
+    assert seconds_text(value) == text
 
 
 def test_undefined_is_a_word(rank_outcome):
@@ -164,6 +164,17 @@ def test_searches_are_followed_and_end_with_their_table(search_outcome, tmp_path
         assert line in text.splitlines()
 
 
+@pytest.mark.parametrize(("evaluations", "number"), [(72, 0), (73, 1)])
+def test_a_space_of_fewer_architectures_than_evaluations_is_said(
+    search_outcome, tmp_path, console, evaluations, number
+):
+    settings = search_outcome.settings.model_copy(update={"evaluations": evaluations})
+    with StudyScreen(tmp_path, console=console) as screen:
+        screen.done(replace(search_outcome, settings=settings), 5)
+    line = "convnet72 has 72 architectures: fewer than 73 evaluations"
+    assert said(console).splitlines().count(line) == number
+
+
 def test_the_columns_of_searches(search_outcome):
     columns = search_columns(SearchResults.of(search_outcome))
     assert columns["score"] == ["0.6250 ± 0.1250", "0.8750"]
@@ -185,6 +196,14 @@ def test_bars_are_there_on_a_terminal(rank_outcome, tmp_path):
         screen._bars.refresh()
         screen.done(replace(rank_outcome, rankings=rank_outcome.rankings[:1]), 1)
     assert "1/2 d1-w16" in said(console) and "of 2 architectures scored" not in said(console)
+
+
+def test_full_training_that_taught_nothing_says_so(truth_outcome, tmp_path, console):
+    rows = tuple(replace(row, test=36 / 355) for row in truth_outcome.truth.rows)
+    truth = replace(truth_outcome.truth, rows=rows, notes={"classes": "10", "test": "355"})
+    with TruthScreen(tmp_path, console=console) as screen:
+        assert screen.done(replace(truth_outcome, truth=truth), 10) == 0
+    assert "\nnote: the best, 10.14 %, is no better than chance (10.00 % of 10 classes): " in said(console)
 
 
 def test_full_training_is_followed(truth_outcome, tmp_path, console):

@@ -48,6 +48,16 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "it.csv").read_bytes()
 
 
+def test_what_ties_ties_in_memory_and_in_the_file(tmp_path):
+    right = {"a": (478, 478), "b": (492, 464), "c": (479, 478)}
+    rows = [Measured(name, seed, each / 710) for name, both in right.items() for seed, each in enumerate(both)]
+    truth = Truth(tuple(rows))
+    write_truth(tmp_path / "it.csv", truth)
+    for each in (truth, read_truth(tmp_path / "it.csv")):
+        assert each.mean()["a"] == each.mean()["b"] < each.mean()["c"]
+    assert read_truth(tmp_path / "it.csv").mean() == truth.mean()
+
+
 def test_means_seeds_and_seconds():
     rows = [Measured("a", 0, 0.5, seconds=1.0), Measured("a", 1, 0.7, seconds=2.0), Measured("b", 1, 0.2, seconds=3.0)]
     truth = Truth(tuple(rows))

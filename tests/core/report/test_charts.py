@@ -17,6 +17,7 @@ from limbeck.report.charts import (
     loss_curve_svg,
     rate_curve_svg,
 )
+from limbeck.report.compare_charts import against_seconds_svg
 
 
 def rows(losses, seconds=None):
@@ -151,3 +152,13 @@ def test_pyplot_stays_out(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     assert class_bars_svg(["a"], {"set": [0.5]})
     assert loss_curve_svg(rows([3, 2, 1]))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ticks"),
+    [((0.0172, 0.062), ["0.017", "0.033", "0.062"]), ((3.0, 3.0), ["3"]), ((0.5, 2000.0), ["1", "10", "100", "1000"])],
+)
+def test_seconds_have_ticks_however_little_they_span(seconds, ticks):
+    points = {f"p{k}": (each, 50.0, 40.0, 60.0) for k, each in enumerate(seconds)}
+    written = texts(against_seconds_svg(points, "p0", "accuracy", unit=" %"))
+    assert [text for text in written if re.fullmatch(r"[0-9.]+", text)] == ticks

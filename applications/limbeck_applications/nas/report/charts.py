@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from limbeck.report.charts import (
     ACCENT,
@@ -18,6 +17,7 @@ from limbeck.report.charts import (
     OTHER,
     SERIES,
     drawing,
+    log_ticks,
     new_axes,
     stand_in,
     svg,
@@ -31,8 +31,8 @@ LONG = 28
 STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)))
 """Ways to draw lines, of one colour after the other."""
 
-MARKS = ("o", "s", "^", "D", "v", "P")
-"""Shapes of points, so that colours are not all that tells groups apart."""
+MARKS = {"disc": "o", "square": "s", "triangle": "^", "diamond": "D", "wedge": "v", "plus": "P"}
+"""Shapes of points by what pages call them, so that colours are not all that tells groups apart."""
 
 
 def scatter_svg(scores: Array, accuracies: Array, groups: Mapping[str, Sequence[int]], name: str) -> str:
@@ -129,10 +129,7 @@ def front_svg(points: Sequence[tuple[float, float]], chosen: Sequence[int], what
         axes.plot(costs[front], factor * values[front], color=ACCENT, linewidth=1.4, drawstyle="steps-post", marker="o")
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(_count))
-        axes.xaxis.set_major_locator(LogLocator(numticks=5))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.xaxis.set_minor_locator(NullLocator())
-        _few_ticks(axes, costs)
+        log_ticks(axes, costs, 5)
         axes.margins(x=0.05, y=0.06)
         percents(axes.yaxis) if factor == 100 else _plain(axes, values)
         axes.grid()
@@ -187,21 +184,9 @@ def _along(axes: Axes, known: Array) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(_count))
 
 
-def _few_ticks(axes: Axes, costs: Array) -> None:
-    """Mark ends and a middle where costs span less than a decade, which has one tick or none."""
-    low, high = float(costs.min()), float(costs.max())
-    if high < 20 * low:
-        ticks = np.unique([_rounded(low), _rounded(math.sqrt(low * high)), _rounded(high)])
-        axes.set_xticks(ticks)
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.2g}")
-
-
 def look(group: int) -> dict[str, Any]:
     """Return the colour and the mark of a group's points."""
-    return {"color": SERIES[group % len(SERIES)], "marker": MARKS[group % len(MARKS)]}
+    return {"color": SERIES[group % len(SERIES)], "marker": tuple(MARKS.values())[group % len(MARKS)]}
 
 
 def percents(axis: Axis) -> None:
@@ -231,9 +216,11 @@ def _finite(curve: Sequence[float]) -> Array:
 
 
 def _count(value: float, _: int) -> str:
-    """Write a number short: 0.2, 1,500, 25k, 3.1M, 2e+12."""
+    """Write a number short: 0.2, 1.5k, 1,002, 25k, 3.1M, 2e+12."""
     size = abs(value)
-    for least, divisor, unit in ((1e12, 0.0, ""), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+    if 1e3 <= size < 1e4 and float(f"{value:.3g}") != value:
+        return f"{value:,.0f}"
+    for least, divisor, unit in ((1e12, 0.0, ""), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e3, 1e3, "k")):
         if size >= least:
             return f"{value / divisor:.3g}{unit}" if divisor else f"{value:.0e}"
-    return f"{value:,.0f}" if size >= 1000 else f"{value:g}"
+    return f"{value:g}"

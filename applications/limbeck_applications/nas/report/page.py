@@ -22,6 +22,7 @@ from limbeck_applications.nas.report.trained import truth_values
 from limbeck_applications.nas.space import Architecture, SearchSpace
 from limbeck_applications.nas.study.asked import ProblemSettings
 from limbeck_applications.nas.study.rows import Made, Outcome, RankOutcome, TruthOutcome
+from limbeck_applications.nas.tables.columns import score_text, seconds_text
 from limbeck_applications.nas.tables.results import Results
 from limbeck_applications.nas.tables.searches import SearchResults
 from limbeck_applications.nas.tables.trainings import TruthResults
@@ -84,6 +85,8 @@ def render(results: AnyResults) -> str:
         differing=differing(outcome.truth, outcome.images),
         results=results,
         portraits=_portraits(outcome.settings, best),
+        timed=seconds_text,
+        scored=score_text,
         strips=[shown for name, each in made if each.folder and (shown := strips_of(name, [each.folder]))],
         **values,
     )
@@ -153,7 +156,7 @@ def _best_trained(results: TruthResults) -> list[tuple[Architecture, str]]:
 
 def _best_found(results: SearchResults) -> list[tuple[Architecture, str]]:
     """Choose the best score of all searches, one architecture once; none where no search has a best."""
-    if results.best is None:
+    if not any(line.best for line in results.lines):
         return []
     first = max(one.value or 0.0 for one in results.every)
     tied = sum(one.value == first for one in results.every)
@@ -164,7 +167,7 @@ def _best_found(results: SearchResults) -> list[tuple[Architecture, str]]:
         (
             one.architecture,
             (f"one of {tied} that tie for the best" if tied > 1 and one.value == first else f"{_nth(k)} by")
-            + f" score, {one.value:.4g}{tested.get(one.architecture.name, '')}",
+            + f" score, {score_text(one.value or 0.0)}{tested.get(one.architecture.name, '')}",
         )
         for k, one in enumerate(ranked)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from limbeck.report.charts import SERIES
-from limbeck_applications.nas.report.charts import front_svg
+from limbeck_applications.nas.report.charts import MARKS, front_svg
 from limbeck_applications.nas.searchers.pareto import Objective, front, point
 from limbeck_applications.nas.tables.searches import COSTS
 from limbeck_applications.nas.tables.trained import Trained
@@ -25,9 +25,9 @@ def colours(results: Trained) -> tuple[str, dict[str, list[int]]]:
     return trait, {kind: places.tolist() for kind, places in traits[trait].items()}
 
 
-def legend(results: Trained) -> list[tuple[str, int]]:
-    """Return the name of each group and the number of its colour."""
-    return list(zip(colours(results)[1], range(1, len(SERIES) + 1), strict=False))
+def legend(results: Trained) -> list[tuple[str, int, str]]:
+    """Return the name of each group, the number of its colour and the name of its mark."""
+    return list(zip(colours(results)[1], range(1, len(SERIES) + 1), MARKS, strict=False))
 
 
 def fronts(results: Trained, what: str, worth: list[float]) -> list[tuple[str, Markup]]:

@@ -53,8 +53,12 @@ class Eeea(Searcher):
         objectives: tuple[Objective, ...] = Field(
             OBJECTIVES, min_length=1, description="what individuals are compared in: score, parameters, flops"
         )
-        most_parameters: int | None = Field(None, ge=1, description="parameters at most, of the first population alone: see always")
-        most_flops: int | None = Field(None, ge=1, description="FLOPs at most, of the first population alone: see always")
+        most_parameters: int | None = Field(
+            None, ge=1, description="parameters at most, of the first population alone: see always"
+        )
+        most_flops: int | None = Field(
+            None, ge=1, description="FLOPs at most, of the first population alone: see always"
+        )
         always: bool = Field(
             False, description="whether children obey these budgets as well; the best may exceed them if not"
         )

@@ -87,8 +87,8 @@ def rank_columns(results: Results) -> dict[str, list[str]]:
         "tau-b": [_number(line.kendall) for line in lines],
         "weighted": [_number(line.weighted) for line in lines],
         "regret": [f"{100 * top.regret:.2f}" if (top := line.top(tenth)) else "" for line in lines],
-        "time": [_seconds(line.seconds) for line in lines],
-        "making": [_seconds(line.making) if line.making else "" for line in lines],
+        "time": [seconds_text(line.seconds) for line in lines],
+        "making": [seconds_text(line.making) if line.making else "" for line in lines],
         "images": [f"{line.images:,}" if line.images else "" for line in lines],
         "no score": [f"{line.undefined}" if line.undefined else "" for line in lines],
     }
@@ -114,7 +114,7 @@ def search_columns(results: SearchResults) -> dict[str, list[str]]:
         "table acc. %": [_spread(line.accuracy, 100, 2) for line in lines],
         "volume": [_spread(line.volume, 1, 3) for line in lines],
         "evaluations": [f"{line.evaluations:.4g}" for line in lines],
-        "time": [_seconds(line.seconds) for line in lines],
+        "time": [seconds_text(line.seconds) for line in lines],
         "n": [f"{len(line.searches)}" for line in lines],
     }
 
@@ -156,7 +156,12 @@ def _spread(spread: SearchSpread | None, factor: float, digits: int | None = Non
     return f"{text} ± {factor * spread.std:{form}}" if spread.number > 1 else text
 
 
-def _seconds(value: float) -> str:
+def score_text(value: float) -> str:
+    """Write one score in the digits of the means beside it."""
+    return _spread(SearchSpread(value, 0.0, 1), 1)
+
+
+def seconds_text(value: float) -> str:
     """Write seconds with three significant digits and a unit."""
     if value < 1:
         return f"{1000 * value:.3g} ms"

@@ -15,6 +15,7 @@ from limbeck.compare.rows import write_csv
 from limbeck_applications.nas.searchers.pareto import Objective, front, point, shares
 from limbeck_applications.nas.study.rows import Found, Searched, SearchOutcome
 from limbeck_applications.nas.tables.results import SCORES_CSV, TABLE_CSV
+from limbeck_applications.nas.truth import mean_accuracy
 
 COSTS: tuple[Objective, ...] = ("parameters", "flops")
 """What a score is weighed against."""
@@ -151,12 +152,16 @@ class SearchResults:
 
     @property
     def best(self) -> Line | None:
-        """The line of the greatest mean accuracy of full training or, unless all have one, of the best score."""
-        trained = [(line.retrained.mean, line) for line in self.lines if line.retrained]
-        if trained and len(trained) == len(self.lines):
-            return max(trained, key=lambda each: each[0])[1]
-        known = [(line.best.mean, line) for line in self.lines if line.best]
-        return max(known, key=lambda each: each[0])[1] if known else None
+        """The line of the greatest mean accuracy of full training or, unless all have one, of the best score.
+
+        None where there is none, or several are equal.
+        """
+        known = [(mean_accuracy([line.retrained.mean]), line) for line in self.lines if line.retrained]
+        if not known or len(known) < len(self.lines):
+            known = [(line.best.mean, line) for line in self.lines if line.best]
+        greatest = max((value for value, _ in known), default=None)
+        first = [line for value, line in known if value == greatest]
+        return first[0] if len(first) == 1 else None
 
     @property
     def unequal(self) -> bool:

@@ -21,7 +21,6 @@ from limbeck_applications.nas.tables.statistics import LEAST, Estimate, estimate
 from limbeck_applications.nas.tables.trained import Trained
 from limbeck_applications.nas.truth import Measured, mean_accuracy, write_truth
 
-
 DEVIATIONS = 2
 """Binomial standard deviations above chance up to which an accuracy is no better than that."""
 
@@ -127,7 +126,8 @@ class TruthResults(Trained):
             return ""
         return (
             f"the best, {100 * best:.2f} %, is no better than chance ({100 * share:.2f} % of {classes} classes): no "
-            "network has learned, and what ranks them is luck. Train longer or otherwise: --epochs, --set training.lr="
+            "network has learned, and chance ranks them. Train longer (--epochs) or at another rate "
+            "(--set training.lr=RATE)"
         )
 
     @property

@@ -8,7 +8,17 @@ import re
 import numpy as np
 import pytest
 
-from limbeck_applications.nas.report.charts import _count, curves_svg, front_svg, intervals_svg, scatter_svg
+from limbeck_applications.nas.report.charts import (
+    MARKS,
+    _count,
+    curves_svg,
+    front_svg,
+    intervals_svg,
+    look,
+    scatter_svg,
+)
+from limbeck_applications.nas.report.space import legend
+from limbeck_applications.nas.tables.results import Results
 from limbeck_applications.nas.tables.statistics import Estimate
 
 
@@ -21,7 +31,8 @@ def texts(svg):
     [
         (0.2, "0.2"),
         (12, "12"),
-        (1500, "1,500"),
+        (1500, "1.5k"),
+        (1002, "1,002"),
         (25_000, "25k"),
         (3.1e6, "3.1M"),
         (2e9, "2G"),
@@ -53,6 +64,16 @@ def test_the_front_counts_and_marks_who_is_beaten_by_none():
     svg = front_svg([(10.0, 0.5), (20.0, 0.4), (30.0, 0.9)], [0, 2], "accuracy", "parameters")
     assert "2 of 3 are beaten by none in both" in svg and "parameters" in texts(svg)
     assert "80 %" in texts(svg)
+
+
+def test_one_axis_of_costs_is_counted_in_one_unit():
+    svg = front_svg([(2690.0, 0.5), (7300.0, 0.6), (19000.0, 0.9)], [0], "accuracy", "parameters")
+    assert [text for text in texts(svg) if text[-1] == "k"] == ["2.7k", "7.1k", "19k"]
+
+
+def test_the_legend_names_marks_as_they_are_drawn(rank_outcome):
+    names = [shape for *_, shape in legend(Results.of(rank_outcome))]
+    assert [MARKS[name] for name in names] == [look(k)["marker"] for k in range(3)] == ["o", "s", "^"]
 
 
 def test_curves_begin_where_there_is_a_score():

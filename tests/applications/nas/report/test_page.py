@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from limbeck_applications.nas.report.page import FILE, publish, render, results_of
+from limbeck_applications.nas.truth import Measured, Truth
 
 WIDTHS = (400, 1400)
 PLACE = Path(__file__).parents[4] / "docs" / "screenshots.py"
@@ -54,7 +55,7 @@ def test_a_ranking_shows_a_row_and_a_panel_for_each_proxy(ranked):
 
 def test_a_ranking_says_what_is_best_what_is_missing_and_how_noisy_full_training_is(ranked):
     said = words(ranked)
-    assert "distilled [dm] ranks best: Spearman 0.9" in said and "in 1 min 40 s" in said
+    assert "distilled [dm] ranks best: Spearman 0.9" in said and "in 100 s, +" in said
     assert "above the parameter count" in said and "above the second, parameters." in said
     assert "Not told apart" not in said and "agrees with that from another to 0.99" in said
     assert "held against the mean of 2 seeds, so even one without any error would reach about 0.99" in said
@@ -137,9 +138,27 @@ def test_a_search_shows_curves_fronts_and_what_was_found(searched, architectures
     assert "Best score so far, mean at the end: random 0.625, eeea [population=4] 0.875" in html.unescape(searched)
     assert "eeea [population=4], seed 1 is missing: the budget cannot be met." in said
     assert "random, seed 1, not finished" in said and "2 of 4 searches finished" in said
-    assert f"{architectures[0].name} best by score, 0.875, 91.00 % when trained in full" in said
+    assert f"{architectures[0].name} best by score, 0.8750, 91.00 % when trained in full" in said
     assert "In the table" not in said and "Trainings of the best" not in said
     assert "The 2 seeds vary the searcher only" in said and "all training images but those kept aside" in said
+
+
+def test_times_are_written_as_a_screen_writes_them(ranked):
+    times = re.findall(r'data-label="In all" data-sort=".*?"><span>(.*?)</span>', ranked)
+    assert times == ["100 s", "72.0 s", "72 ms", "144 s"]
+
+
+def test_figures_of_searches_have_the_same_digits_everywhere(searched):
+    assert re.findall(r'data-label="Retrained" data-sort=".+?"><span>(.*?)</span>', searched) == ["91.00", "91.00 %"]
+    assert not re.search(r">0\.875<|>0\.75<", searched) and ">0.8750<" in searched
+
+
+@pytest.mark.parametrize(("other", "accented"), [(0.91, 0), (0.92, 1)])
+def test_of_equal_retrained_accuracies_none_is_accented(search_outcome, other, accented):
+    random, grown, *_ = search_outcome.searches
+    again = [Measured(random.best.architecture.name, 0, other)]
+    text = page(replace(search_outcome, searches=[replace(random, retrained=again), grown]))
+    assert text.count('<tr data-row="best"') == accented and '<div class="portrait">' in text
 
 
 def test_a_search_that_grows_networks_says_how_often_its_best_was_trained(search_outcome):
@@ -178,6 +197,15 @@ def test_full_training_shows_accuracies_seeds_and_what_they_cost(trained, truth_
     drawn = re.findall(r'<div class="portrait">\s*<h3>(.*?)</h3>', trained)
     assert drawn[0] == best and len(drawn) == 3
     assert "limbeck nas truth --out <x>" in said and "networks are trained" not in said and "Missing" not in said
+
+
+def test_full_training_that_taught_nothing_names_no_winner(truth_outcome, trained):
+    rows = tuple(replace(row, test=36 / 355) for row in truth_outcome.truth.rows)
+    notes = {**truth_outcome.truth.notes, "classes": "10"}
+    text = page(replace(truth_outcome, truth=Truth(rows, notes)))
+    assert "The best, 10.14 %, is no better than chance (10.00 % of 10 classes)" in words(text)
+    assert '<tr data-row="best"' not in text and '<tr data-row="best"' in trained and "is best" not in words(text)
+    assert "than chance" not in words(trained)
 
 
 def test_full_training_of_a_few_lists_all_of_them(truth_outcome, architectures):

@@ -63,6 +63,24 @@ def test_a_seed_that_is_not_finished_is_compared_by_what_it_has(truth_outcome, a
     assert begun.paired.floor.value == groups["all"].floor.value
 
 
+def test_groups_are_the_same_from_memory_and_from_the_file(truth_outcome, tmp_path):
+    """Accuracies of 710 images, many of which tie."""
+    rows = tuple(replace(row, test=int(20 * row.test) * 35 / 710) for row in truth_outcome.truth.rows)
+    outcome = replace(truth_outcome, truth=replace(truth_outcome.truth, rows=rows))
+    TruthResults.of(outcome).save(tmp_path)
+    again = TruthResults.of(replace(outcome, truth=read_truth(tmp_path / TABLE)))
+    assert again.groups == TruthResults.of(outcome).groups
+
+
+@pytest.mark.parametrize(("right", "is_said"), [(36, True), (46, True), (47, False)])
+def test_what_is_no_better_than_chance_is_said(truth_outcome, right, is_said):
+    """A tenth of 355 images and two deviations are 46.8 images."""
+    rows = tuple(replace(row, test=right / 355) for row in truth_outcome.truth.rows)
+    for notes, said in (({"test": "355", "classes": "10"}, is_said), ({"test": "355"}, False)):
+        outcome = replace(truth_outcome, truth=replace(truth_outcome.truth, rows=rows, notes=notes))
+        assert bool(TruthResults.of(outcome).chance) is said
+
+
 def test_one_seed_says_nothing_of_another(truth_outcome):
     one = TruthResults.of(cut(truth_outcome, lambda row: row.seed == 0))
     assert one.deviation is None and one.paired.floor.value is None
