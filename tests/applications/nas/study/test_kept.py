@@ -56,7 +56,12 @@ def test_a_folder_without_a_study_is_refused(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[1]", "{}", '{"kind": "rank", "settings": {}}', '{"kind": "other"}'])
 def test_an_altered_file_is_told(tmp_path, text):
     (tmp_path / NAME).write_text(text)
-    with pytest.raises(ArtifactError, match=r"study\.json is altered .*Type the command of the study again"):
+    with pytest.raises(ArtifactError) as told:
+        load_outcome(tmp_path)
+    said = "is damaged or was altered. Type the whole command of the study once more with --out"
+    assert str(told.value) == f"{tmp_path / NAME} {said} {tmp_path}: what is computed stays."
+    (tmp_path / TABLE).touch()
+    with pytest.raises(ArtifactError, match=r"the study, which truth\.csv begins with, once more with --out"):
         load_outcome(tmp_path)
 
 
@@ -64,7 +69,7 @@ def test_a_changed_number_is_told(outcome, tmp_path):
     save_outcome(tmp_path, outcome)
     values = json.loads((tmp_path / NAME).read_text())
     (tmp_path / NAME).write_text(json.dumps({**values, "truth_name": "other.csv"}))
-    with pytest.raises(ArtifactError, match="checksum differs"):
+    with pytest.raises(ArtifactError, match="was altered"):
         load_outcome(tmp_path)
 
 
@@ -72,7 +77,7 @@ def test_a_changed_number_is_told(outcome, tmp_path):
     ("held", "said"),
     [
         ("notes.txt", r"holds other files \(notes\.txt\)\. Give the study a folder of its own: --out"),
-        (SearchSettings(), "holds a study of another kind"),
+        (SearchSettings(), "holds a study of another kind, of 'limbeck nas search'"),
         (RankSettings(space=Spec(name="convnet720")), "holds a study of convnet720"),
         (RankSettings(data="fashion_mnist"), "holds a study on fashion_mnist"),
     ],
