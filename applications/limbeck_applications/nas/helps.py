@@ -55,6 +55,7 @@ Examples:
 \b
 The table is OUT/truth.csv; give it to 'limbeck nas rank --truth'. A network that is trained is never trained again:
 the same line, or 'limbeck nas truth --resume OUT', goes on, and the same line with more --seeds or another --sample
-adds what is missing. --set training.lr=0.02 and the like change how networks are trained: epochs, lr, momentum,
-weight_decay, batch_size, schedule, augmentation.
+adds what is missing; lines of the table stay, also where fewer seeds or architectures are asked for. Another space,
+other images or training need another OUT. --set training.lr=0.02 and the like change how networks are trained:
+epochs, lr, momentum, weight_decay, batch_size, schedule, augmentation.
 """

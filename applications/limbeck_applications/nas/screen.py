@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +11,8 @@ from rich.console import Console
 from limbeck.cli.compare_screen import fitted
 from limbeck.cli.follower import Follower
 from limbeck.cli.screen import duration, plural
+from limbeck.plugins import registry
+from limbeck_applications.nas.space import LISTED, SearchSpace
 from limbeck_applications.nas.study.audience import Audience
 from limbeck_applications.nas.study.rows import Found, Made, Outcome, RankOutcome, Scored, SearchOutcome, TruthOutcome
 from limbeck_applications.nas.tables.columns import floor_note, rank_table, search_table
@@ -120,7 +123,7 @@ class StudyScreen(Follower, Audience):
             absent = [name for name in filled if name not in heads]
             if absent:
                 self.console.print(f"no room here for {', '.join(absent)}: all columns are in {self.folder}/table.csv")
-            for text in (*notes, *_ties(outcome)):
+            for text in (*notes, *_ties(outcome), *_few(outcome)):
                 self.console.print(text)
         for text in missing:
             self.console.print(f"missing: {text}")
@@ -177,6 +180,18 @@ def _ties(outcome: RankOutcome | SearchOutcome) -> list[str]:
         said = [f"architectures that tie for the best score: {', '.join(some)}"] if some else []
         return said + [f"{line.proxy}: {line.ties}" for line in lines if 1 < line.tied == len(line.names)]
     return [f"{each.searcher}, seed {each.seed}: {each.ties}" for each in outcome.searches if each.ties]
+
+
+def _few(outcome: RankOutcome | SearchOutcome) -> list[str]:
+    """Return what is to be said of a space that has fewer architectures than a search might score."""
+    if isinstance(outcome, RankOutcome):
+        return []
+    most = outcome.settings.evaluations
+    space: SearchSpace = registry().create("nas_spaces", outcome.settings.space.model_dump(mode="json"))
+    number = most if space.size > LISTED else sum(1 for _ in islice(space.all(), most))
+    if number == most:
+        return []
+    return [f"{space.name} has {plural(number, 'architecture')}, fewer than {plural(most, 'evaluation')}"]
 
 
 def _listed(titles: Sequence[str], what: str) -> str:

@@ -171,7 +171,7 @@ def test_a_space_of_fewer_architectures_than_evaluations_is_said(
     settings = search_outcome.settings.model_copy(update={"evaluations": evaluations})
     with StudyScreen(tmp_path, console=console) as screen:
         screen.done(replace(search_outcome, settings=settings), 5)
-    line = "convnet72 has 72 architectures: fewer than 73 evaluations"
+    line = "convnet72 has 72 architectures, fewer than 73 evaluations"
     assert said(console).splitlines().count(line) == number
 
 

@@ -101,7 +101,10 @@ def _begun(outcome: TruthOutcome, folder: Path) -> TruthOutcome:
     architectures = [*outcome.architectures, *(each for each in there.architectures if each.name in more)]
     costs = {**outcome.costs, **{name: there.costs[name] for name in more}}
     command, commands = outcome.command, there.command.split(AND)
-    if not {(row.architecture, row.seed) for row in there.truth.rows} <= outcome.asked:
+    held = {(row.architecture, row.seed) for row in there.truth.rows}
+    if outcome.asked < held:
+        command = there.command
+    elif not held <= outcome.asked:
         command = AND.join(commands if command in commands else [*commands, command])
     truth = Truth(there.truth.rows, {**outcome.truth.notes, "command": command})
     return replace(outcome, architectures=architectures, costs=costs, truth=truth, command=command)

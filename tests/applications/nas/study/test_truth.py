@@ -158,8 +158,9 @@ def test_what_is_trained_and_not_asked_for_again_stays(whole, settings, tmp_path
     make_truth(settings("truth"), tmp_path, command=commands[0])
     computed.clear()
     few = settings("truth", sample=2, seeds=1)
-    again = make_truth(few, tmp_path, command=commands[0])
+    again = make_truth(few, tmp_path, command="limbeck nas truth")
     assert computed == [] and without_seconds(again) == without_seconds(whole[1]) and again.is_over
+    assert again.command == commands[0]
     assert len(read_truth(tmp_path / TABLE).rows) == 6 and load_outcome(tmp_path) == again
     other = make_truth(settings("truth", sample=2, seeds=3), tmp_path, command=commands[1])
     assert len(computed) == 2 and len(other.truth.rows) == 8 == other.planned and other.is_over
