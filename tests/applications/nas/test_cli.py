@@ -154,7 +154,10 @@ def test_resume_takes_no_other_settings_and_no_other_kind(refused, limbeck, no_p
     status, err = refused("nas", "search", "--resume", "it")
     assert status == 2 and "it holds a study of another kind: type limbeck nas rank --resume it." in err
     status, err = refused(*SEARCH, "--out", "it")
-    assert status == 2 and "it holds a study of another kind. Choose another folder with --out." in err
+    assert (
+        status == 2
+        and "it holds a study of another kind, of 'limbeck nas rank'. Choose another folder with --out." in err
+    )
     status, err = refused("nas", "report", "nowhere")
     assert status == 2 and "nowhere holds no study" in err
 
