@@ -51,7 +51,7 @@ def seeds_svg(one: Array, other: Array, groups: Mapping[str, Sequence[int]], see
     Args:
         one: in [0, 1], shape [n].
         other: likewise, of the same architectures.
-        groups: places of the architectures of each group.
+        groups: places of the architectures of each group, none where a colour is only to be passed over.
         seeds: numbers of the two, along and up.
 
     Returns:
@@ -64,7 +64,7 @@ def seeds_svg(one: Array, other: Array, groups: Mapping[str, Sequence[int]], see
         figure, axes = new_axes(300, left=58, top=8, right=14, bottom=42)
         axes.plot(ends, ends, color=OTHER, linewidth=1, linestyle=(0, (4, 4)))
         for k, places in enumerate(groups.values()):
-            chosen = np.asarray(places)
+            chosen = np.asarray(places, dtype=np.intp)
             axes.scatter(100 * one[chosen], 100 * other[chosen], s=26, alpha=0.7, linewidth=0, **look(k))
         axes.set(xlim=ends, ylim=ends)
         percents(axes.xaxis)

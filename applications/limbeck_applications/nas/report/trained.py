@@ -30,7 +30,7 @@ def truth_values(results: TruthResults) -> dict[str, Any]:
         "accuracies": _sorted(results),
         "legend": legend(results),
         "trait": colours(results)[0],
-        "seeds": _seeds(results.paired),
+        "seeds": _seeds(results),
         "groups": results.groups,
         "fronts": fronts(results, "accuracy", worth) if worth else [],
         "cheapest": front_rows(results, worth),
@@ -49,14 +49,21 @@ def _sorted(results: TruthResults) -> Markup:
     return Markup(sorted_svg([[each.test for each in line.runs] for line in results.lines], groups))
 
 
-def _seeds(paired: TruthResults) -> list[tuple[int, int, Estimate, Markup]]:
-    """Draw one seed against another, in a panel for each pair."""
+def _seeds(results: TruthResults) -> list[tuple[int, int, Estimate, Markup]]:
+    """Draw one seed against another, in a panel for each pair, coloured as all architectures are."""
+    paired = results.paired
     if len(paired.trained) < 2 or not len(paired.trained[0]):
         return []
+    names = [each.name for each in results.outcome.architectures]
+    there = {each.name: place for place, each in enumerate(paired.outcome.architectures)}
+    groups = {
+        kind: [there[names[place]] for place in places if names[place] in there]
+        for kind, places in colours(results)[1].items()
+    }
     found = []
     for one, other in list(combinations(range(len(paired.trained)), 2))[:PANELS]:
         seeds = paired.outcome.truth.seeds[one], paired.outcome.truth.seeds[other]
         pair = paired.trained[one], paired.trained[other]
-        panel = seeds_svg(np.asarray(pair[0]), np.asarray(pair[1]), colours(paired)[1], seeds)
+        panel = seeds_svg(np.asarray(pair[0]), np.asarray(pair[1]), groups, seeds)
         found.append((*seeds, noise_floor(pair), Markup(panel)))
     return found

@@ -208,7 +208,7 @@ class _Searches:
             self.told.retrained(own.searcher, own.seed, rows[number])
 
         places = run_trainings(self.executor, jobs, self.folder / JOBS, arrived, weights=True)
-        weights = {best[number].name: f"{JOBS}/{places[number].name}" for number in sorted(rows)}
+        weights = {best[n].name: f"{JOBS}/{places[n].name}" for n in sorted(rows) if places[n].exists()}
         self._put(place, retrained=[rows[number] for number in sorted(rows)], weights=weights)
 
     def _put(self, place: int, **changes: object) -> None:

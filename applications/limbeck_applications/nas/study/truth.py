@@ -191,9 +191,13 @@ def run_trainings(
             told(place, stored)
 
     def finished(number: int, result: Result) -> None:
+        place = missing[number]
+        stored = read_result(paths[place]) if "failed" in result else None
         if "failed" not in result:
-            write_json(paths[missing[number]], result)
-        told(missing[number], result)
+            write_json(paths[place], result)
+        told(place, result)
+        if stored is not None:  # only its weights were missing
+            told(place, stored)
 
     kept = {place: {"weights": str(learned[place])} if weights else {} for place in missing}  # no part of a key
     wanted = [replace(jobs[place], config={**jobs[place].config, **own}) for place, own in kept.items()]

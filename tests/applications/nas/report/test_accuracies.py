@@ -36,3 +36,10 @@ def test_two_seeds_share_their_range_and_name_themselves():
     found = texts(svg)
     assert {"seed 0", "seed 2"} <= set(found) and found.count("80 %") == 2
     assert "Accuracy of 2 architectures from seed 2 against that from 0" in svg
+
+
+def test_a_group_without_architectures_leaves_its_colour_to_nobody():
+    one, other = np.array([0.1, 0.9]), np.array([0.2, 0.3])
+    first, second = (seeds_svg(one, other, groups, (0, 1)) for groups in ({"b": [0, 1]}, {"a": [], "b": [0, 1]}))
+    colours = [set(re.findall(r"series-\d|#[0-9a-fA-F]{6}", svg)) for svg in (first, second)]
+    assert colours[0] != colours[1]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from limbeck_applications.nas.report import trained as trained_page
 from limbeck_applications.nas.report.page import FILE, publish, render, results_of
 from limbeck_applications.nas.truth import Measured, Truth
 
@@ -213,6 +214,16 @@ def test_full_training_of_a_few_lists_all_of_them(truth_outcome, architectures):
     some = replace(only(truth_outcome, lambda row: row.architecture in {one.name for one in few}), architectures=few)
     text = page(some)
     assert len(re.findall(r'<th scope="row" data-sort="(.*?)"', text)) == 20 and "All architectures" in words(text)
+
+
+def test_panels_of_seeds_have_the_colours_of_the_legend(truth_outcome, architectures, monkeypatch):
+    """Also where those that are trained from every seed have no group in which all of them lie."""
+    drawn = []
+    monkeypatch.setattr(trained_page, "seeds_svg", lambda *args: drawn.append(args[2]) or "")
+    names = {each.name for each in architectures if dict(each.traits)["norm"] == "batch"}
+    some = only(truth_outcome, lambda row: row.seed == 0 or row.architecture in names)
+    page(some)
+    assert {kind: len(places) for kind, places in drawn[0].items()} == {"none": 0, "instance": 0, "batch": len(names)}
 
 
 def test_full_training_that_is_not_finished_says_how_far_it_is(truth_outcome, architectures):

@@ -110,6 +110,25 @@ def test_the_name_of_a_training_is_that_of_a_search_that_kept_no_weights(whole, 
     assert load_network(tmp_path)
 
 
+def test_an_accuracy_stays_stated_where_only_its_weights_are_gone_and_cannot_be_had_again(asked, tmp_path, monkeypatch):
+    before = search(asked(retrain=1), tmp_path).searches[0]
+    for path in (tmp_path / JOBS).glob("*.safetensors"):
+        path.unlink()
+    serial = type(registry().create("executors", "serial"))
+    trained = serial.run
+
+    def run(self, jobs, *others):
+        if jobs and "weights" in jobs[0].config:
+            others[-1](0, {"failed": "out of memory"})
+        else:
+            trained(self, jobs, *others)
+
+    monkeypatch.setattr(serial, "run", run)
+    after = search(asked(retrain=1), tmp_path).searches[0]
+    assert after.retrained == before.retrained and len(after.retrained) == 1
+    assert before.weights and after.weights == {}
+
+
 def test_processes_keep_the_same_weights(whole, asked, tmp_path):
     images, told = images_of(asked(), data_root=None, download=False), []
     best = whole[1].searches[0].best.architecture
