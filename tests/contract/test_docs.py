@@ -47,7 +47,7 @@ SESSIONS = {
     for number, part in enumerate(text.split(NEW_FOLDER))
     if any(match["language"] in ("sh", "python") and not match["left_out"] for match in BLOCK.finditer(part))
 }
-DECLARED = {registry().kind(kind) for kind in registry().kinds()}
+DECLARED = [registry().kind(kind) for kind in registry().kinds()]
 HOOKS = {
     name: list(inspect.signature(function).parameters)
     for module in dict.fromkeys(["limbeck.hookspecs", *(k.module for k in DECLARED if k.distribution == "limbeck")])
