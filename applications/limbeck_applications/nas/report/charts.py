@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -61,7 +60,7 @@ def scatter_svg(scores: Array, accuracies: Array, groups: Mapping[str, Sequence[
                 across = axes.get_yaxis_transform()
                 hollow: dict[str, Any] = {"facecolors": "none", "edgecolors": own["color"], "marker": own["marker"]}
                 axes.scatter(edge, 100 * accuracies[without], s=22, transform=across, clip_on=False, **hollow)
-        _along(axes, known)
+        _scores(axes.xaxis, known)
         room = 0.06 * max(100 * float(np.ptp(accuracies)), 0.1)
         axes.margins(x=0.06)
         axes.set_ylim(100 * float(accuracies.min()) - room, 100 * float(accuracies.max()) + room)
@@ -131,7 +130,7 @@ def front_svg(points: Sequence[tuple[float, float]], chosen: Sequence[int], what
         axes.xaxis.set_major_formatter(FuncFormatter(_count))
         log_ticks(axes, costs, 5)
         axes.margins(x=0.05, y=0.06)
-        percents(axes.yaxis) if factor == 100 else _plain(axes, values)
+        percents(axes.yaxis) if factor == 100 else _scores(axes.yaxis, values)
         axes.grid()
         axes.set_xlabel(cost)
         axes.set_ylabel(what)
@@ -165,7 +164,7 @@ def curves_svg(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
             mark = "o" if shortest == 1 else None
             axes.plot(range(1, shortest + 1), mean, linewidth=2, drawstyle="steps-post", marker=mark, **own)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
-        _plain(axes, np.concatenate([np.asarray(own) for searches in curves.values() for own in searches]))
+        _scores(axes.yaxis, np.concatenate([np.asarray(own) for searches in curves.values() for own in searches]))
         axes.margins(x=0.02)
         axes.grid(axis="y")
         axes.set_xlabel("evaluations")
@@ -174,14 +173,16 @@ def curves_svg(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
         return svg(figure, f"Best score so far, mean at the end: {', '.join(ends)}")
 
 
-def _along(axes: Axes, known: Array) -> None:
-    if _spans_decades(known):
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(numticks=6))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+def _scores(axis: Axis, values: Array) -> None:
+    """Mark an axis of scores, logarithmic where they are positive and span two decades or more."""
+    known = values[np.isfinite(values)]
+    if len(known) > 0 and known.min() > 0 and known.max() >= 100 * known.min():
+        (axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale)("log")
+        axis.set_major_locator(LogLocator(numticks=6))
+        axis.set_minor_formatter(NullFormatter())
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(_count))
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(_count))
 
 
 def look(group: int) -> dict[str, Any]:
@@ -193,21 +194,6 @@ def percents(axis: Axis) -> None:
     """Mark an axis in per cent."""
     axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
-
-
-def _plain(axes: Axes, values: Array) -> None:
-    known = values[np.isfinite(values)]
-    if _spans_decades(known):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(numticks=6))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    else:
-        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(_count))
-
-
-def _spans_decades(known: Array) -> bool:
-    return len(known) > 0 and known.min() > 0 and known.max() >= 100 * known.min()
 
 
 def _finite(curve: Sequence[float]) -> Array:
