@@ -27,21 +27,8 @@ TABLE = "truth.csv"
 JOBS = "trained"
 """Folder of what was trained in full."""
 
-OWN = {
-    NAME,
-    "scores.jsonl",
-    "prepared",
-    "weights",
-    "searchers",
-    JOBS,
-    "cache",
-    ".lock",
-    "table.csv",
-    "groups.csv",
-    "scores.csv",
-    "report.html",
-}
-"""What a study's folder holds; that of full training also holds its table."""
+MARKS = {NAME, "scores.jsonl", "prepared", "weights", "searchers"}
+"""Names that only a study's folder holds; tables and pages may be anybody's."""
 
 SAVE_SECONDS, PAGE_SECONDS = 10, 60
 """Least time between two writings of a study's file, and of its page, while something is still missing."""
@@ -186,11 +173,11 @@ def check_folder(folder: Path, settings: ProblemSettings) -> None:
         UsageError: says what it holds.
     """
     held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    own, begun = OWN, {NAME}
+    harmless = {"cache", ".lock"}
     if isinstance(settings, TruthSettings):  # earlier versions wrote no settings
-        own, begun = {*OWN, TABLE}, {NAME, TABLE, JOBS}
-    foreign = [name for name in held if name not in own]
-    if foreign and begun.isdisjoint(held):
+        harmless |= {TABLE, JOBS}
+    foreign = [name for name in held if name not in harmless]
+    if foreign and MARKS.isdisjoint(held):
         raise UsageError(f"{folder} holds other files ({foreign[0]}). Give the study a folder of its own: --out.")
     if NAME not in held:
         return

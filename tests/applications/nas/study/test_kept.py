@@ -145,10 +145,20 @@ def test_full_training_of_an_earlier_version_is_told_how_it_goes_on(tmp_path, na
 def test_a_table_of_full_training_is_foreign_to_rankings(tmp_path):
     (tmp_path / TABLE).touch()
     (tmp_path / JOBS).mkdir()
+    with pytest.raises(UsageError, match=r"holds other files \(trained\)"):
+        check_folder(tmp_path, RankSettings())
+    (tmp_path / JOBS).rmdir()
     with pytest.raises(UsageError, match=r"holds other files \(truth\.csv\)"):
         check_folder(tmp_path, RankSettings())
     (tmp_path / TABLE).unlink()
-    (tmp_path / JOBS).rmdir()
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UsageError, match=r"holds other files \(notes\.txt\)"):
         check_folder(tmp_path, TruthSettings())
+
+
+@pytest.mark.parametrize("theirs", ["scores.csv", "table.csv", "report.html"])
+@pytest.mark.parametrize("asked", [RankSettings(), SearchSettings(), TruthSettings()])
+def test_tables_and_pages_of_somebody_else_are_not_written_over(tmp_path, theirs, asked):
+    (tmp_path / theirs).touch()
+    with pytest.raises(UsageError, match=rf"holds other files \({theirs}\)"):
+        check_folder(tmp_path, asked)

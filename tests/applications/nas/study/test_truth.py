@@ -78,7 +78,8 @@ def test_a_folder_of_an_earlier_version_goes_on_and_keeps_its_settings_from_then
         make_truth(settings("truth"), tmp_path, audience=Stop(4))
     (tmp_path / NAME).unlink()
     (tmp_path / TABLE).write_text("architecture,test\n")
-    (tmp_path / "notes.txt").touch()
+    for name in ("report.html", "scores.csv", "groups.csv"):
+        (tmp_path / name).unlink(missing_ok=True)
     with pytest.raises(UsageError, match="earlier version, which did not keep its settings"):
         load_outcome(tmp_path)
     assert without_seconds(make_truth(settings("truth"), tmp_path)) == without_seconds(whole[1])
